@@ -1,0 +1,1 @@
+"""Find the knee of accuracy against test-time compute."""

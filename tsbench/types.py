@@ -1,0 +1,218 @@
+"""The nouns of a sweep. Every one is frozen; none does I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Status = Literal["ok", "truncated", "unparsed", "error", "timeout", "refused", "sandbox_error"]
+ThinkingKind = Literal["none", "effort", "forced", "prompted", "truncated"]
+CountedBy = Literal["server", "tokenizer", "none"]
+
+ANSWERED: frozenset[str] = frozenset({"ok", "truncated", "unparsed", "refused"})
+"""Statuses that a model reached by answering: they hold its words, and are never asked again."""
+
+
+@dataclass(frozen=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of a function and the value that it must return."""
+
+    args: tuple[object, ...]
+    expected: object
+
+
+@dataclass(frozen=True)
+class PublicTests:
+    """The tests of a code problem that strategies and verifiers may run."""
+
+    entry_point: str
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a strategy and a verifier may see of a question: never its reference.
+
+    `messages` ends with a user turn; worked examples are earlier turns. `stop` and
+    `max_tokens` bound one reply. `force` is the text that makes the model answer at once
+    after its thoughts (the forced thinking budget appends it).
+    """
+
+    id: str
+    task: str
+    task_class: str
+    messages: tuple[Message, ...]
+    stop: tuple[str, ...] = ()
+    max_tokens: int = 256
+    force: str = "\nThe answer is"
+    stratum: str | None = None
+    public: PublicTests | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A problem and what grades it. `target` stays with the sweep; no strategy receives it."""
+
+    problem: Problem
+    target: object = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Ask the model for one reply that continues `prefix`; None takes the problem's own bound."""
+
+    prefix: str = ""
+    max_tokens: int | None = None
+    stop: tuple[str, ...] | None = None
+    thinking_kind: ThinkingKind = "none"
+    thinking_budget: int | None = None
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Ask `verifier` to score a reply. It is priced like any other ask."""
+
+    reply: Reply
+    verifier: str
+
+
+Ask = Draw | Judge
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens and seconds of one reply or of many; compute is a value that adds.
+
+    None is unknown, and stays unknown when added to anything.
+    """
+
+    prompt_tokens: int | None = 0
+    cached_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    reasoning_tokens: int | None = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        def both(a: int | None, b: int | None) -> int | None:
+            return None if a is None or b is None else a + b
+
+        return Usage(
+            both(self.prompt_tokens, other.prompt_tokens),
+            both(self.cached_tokens, other.cached_tokens),
+            both(self.completion_tokens, other.completion_tokens),
+            both(self.reasoning_tokens, other.reasoning_tokens),
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back for one ask. It carries no grade.
+
+    `text` is the whole reply, the draw's prefix included; `answer` is what the task read
+    out of it (None: nothing). `finish` is "stop", "length" or what else the server said.
+    A judge's reply has `score`, and None there means that the verifier gave no score.
+    """
+
+    key: str
+    text: str
+    answer: str | None = None
+    status: Status = "ok"
+    finish: str | None = None
+    reason: str | None = None
+    score: float | None = None
+    usage: Usage = Usage()
+    logprob_mean: float | None = None
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Grade:
+    """`correct` is 1.0, 0.0 or None; None goes with a status other than ok and a reason."""
+
+    correct: float | None
+    status: Status = "ok"
+    reason: str | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run of a strategy on one problem: the reply that it picked and all that it spent."""
+
+    problem_id: str
+    strategy: str
+    replicate: int
+    reply: Reply | None
+    status: Status
+    reason: str | None
+    draws: Usage
+    judges: Usage
+    asks: int
+
+
+Steps = Generator[Sequence[Ask], list[Reply], Reply | None]
+
+
+class Strategy(Protocol):
+    """Yields asks, receives their replies, returns the reply that it picks (or None)."""
+
+    def run(self, problem: Problem) -> Steps: ...
+
+
+class Task(Protocol):
+    """A source of problems of one class, and the only place that knows their references."""
+
+    name: str
+    task_class: str
+
+    def items(self, seed: int, limit: int | None) -> list[Item]:
+        """Item i depends on (seed, i) alone, so a limit is a prefix."""
+        ...
+
+    def answer(self, problem: Problem, text: str) -> str | None:
+        """The answer that `text` gives, in a form that equal answers share; None if unparsed."""
+        ...
+
+    def grade(self, item: Item, text: str) -> Grade:
+        """Grade a reply's whole text against the hidden reference. Picklable, no network."""
+        ...
+
+
+class Verifier(Protocol):
+    """Scores a reply, by itself or by one more call of the model.
+
+    `request` gives the messages of that call (None: the verifier needs none), `score` reads
+    the verdict. A higher score is a better reply; None means that no score could be had.
+    """
+
+    name: str
+
+    def request(self, problem: Problem, reply: Reply) -> VerifierCall | None: ...
+
+    def score(self, problem: Problem, reply: Reply, verdict: VerifierReply | None) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class VerifierCall:
+    """A model call on a verifier's behalf: `messages`, continued from `prefix`."""
+
+    messages: tuple[Message, ...]
+    prefix: str = ""
+    max_tokens: int = 1
+    top_logprobs: int = 10
+
+
+@dataclass(frozen=True)
+class VerifierReply:
+    """Its text and, for its first token, the log-probabilities of the likeliest tokens."""
+
+    text: str
+    first: Mapping[str, float]
