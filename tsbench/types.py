@@ -11,11 +11,13 @@ ThinkingKind = Literal["none", "effort", "forced", "prompted", "truncated"]
 CountedBy = Literal["server", "tokenizer", "none"]
 
 ANSWERED: frozenset[str] = frozenset({"ok", "truncated", "unparsed", "refused"})
-"""Statuses that a model reached by answering: they hold its words, and are never asked again."""
+"""Statuses that a model reached by answering."""
 
 
 @dataclass(frozen=True)
 class Message:
+    """One turn."""
+
     role: Literal["system", "user", "assistant"]
     content: str
 
@@ -66,13 +68,18 @@ class Item:
 
 @dataclass(frozen=True)
 class Draw:
-    """Ask the model for one reply that continues `prefix`; None takes the problem's own bound."""
+    """Ask the model for one reply that continues `prefix`; None takes the problem's own bound.
+
+    A `partial` draw is a step (thoughts, a beam's extension): it is logged and paid for, but it
+    is no answer and is never graded.
+    """
 
     prefix: str = ""
     max_tokens: int | None = None
     stop: tuple[str, ...] | None = None
     thinking_kind: ThinkingKind = "none"
     thinking_budget: int | None = None
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,16 @@ Steps = Generator[Sequence[Ask], list[Reply], Reply | None]
 
 
 class Strategy(Protocol):
-    """Yields asks, receives their replies, returns the reply that it picks (or None)."""
+    """Yields asks, receives their replies, returns the reply that it picks (or None).
+
+    `name` and `budget` (nominal: draws, or tokens of thought) label its outcomes.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def budget(self) -> int: ...
 
     def run(self, problem: Problem) -> Steps: ...
 
@@ -170,8 +186,11 @@ class Strategy(Protocol):
 class Task(Protocol):
     """A source of problems of one class, and the only place that knows their references."""
 
-    name: str
-    task_class: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def task_class(self) -> str: ...
 
     def items(self, seed: int, limit: int | None) -> list[Item]:
         """Item i depends on (seed, i) alone, so a limit is a prefix."""
@@ -193,11 +212,14 @@ class Verifier(Protocol):
     the verdict. A higher score is a better reply; None means that no score could be had.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def request(self, problem: Problem, reply: Reply) -> VerifierCall | None: ...
 
-    def score(self, problem: Problem, reply: Reply, verdict: VerifierReply | None) -> float | None: ...
+    def score(
+        self, problem: Problem, reply: Reply, verdict: VerifierReply | None
+    ) -> float | None: ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Task classes: problems, messages, answers, grades."""

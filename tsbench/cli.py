@@ -1,0 +1,49 @@
+"""The command line: `tsbench sweep|fit|report key=value ...`, one Hydra config a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from tsbench.refusal import refusal
+
+HERE = Path(__file__).parent
+CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())
+
+
+def commands() -> list[str]:
+    """Return the commands: the configs that have a target."""
+    return sorted(p.stem for p in CONF.glob("*.yaml") if "\n_target_:" in p.read_text())
+
+
+def main() -> None:
+    """Run one command; a bad input ends with one sentence and exit code 2."""
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command not in commands():
+        print(f"usage: tsbench {{{','.join(commands())}}} key=value ...", file=sys.stderr)
+        print("       tsbench COMMAND --help lists a command's keys", file=sys.stderr)
+        sys.exit(0 if command in ("-h", "--help") else 2)
+    sys.argv[1:2] = []
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)(run)()
+    except Exception as error:
+        sentence = refusal(error, CONF, command)
+        if sentence is None:
+            raise
+        print(f"tsbench {command}: {sentence}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(config: DictConfig) -> None:
+    """Instantiate the command and call it."""
+    instantiate(config, _convert_="all")()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""What tokens cost: FLOPs and dollars. An unknown price is unknown (NaN), not zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Price:
+    """`params` of the model, dollars for a million prompt tokens and for a million generated."""
+
+    params: float | None
+    dollars_in: float | None
+    dollars_out: float | None
+
+    def flops(self, read: Any, cached: Any, made: Any) -> Any:
+        """Return FLOPs: 2 N for each token generated, or read and not cached.
+
+        Kaplan et al. 2020, arXiv 2001.08361, without the attention term, which is small at the
+        contexts of a sweep. Arguments are token counts, scalars or arrays alike.
+        """
+        return (read - cached + made) * (2.0 * self.params if self.params else float("nan"))
+
+    def dollars(self, read: Any, made: Any) -> Any:
+        """Return dollars; every prompt token is paid for, cached or not."""
+        if self.dollars_in is None or self.dollars_out is None:
+            return read * float("nan")
+        return (read * self.dollars_in + made * self.dollars_out) / 1e6

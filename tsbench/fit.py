@@ -1,0 +1,133 @@
+"""The command `tsbench fit`: outcomes or samples in, curves.parquet and knees.parquet out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from tsbench.curves import SPENDS, curves, knees, outcomes_from_samples
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit curves and knees to a run folder, an outcomes file or a samples file: just one of them.
+
+    `columns` renames a file's columns, theirs to ours. `delta` is the accuracy that a doubling
+    must buy, `blank` says what draws without an answer do in a vote ("drop" or "vote"), and
+    `out` is the folder for the results: by default the run's own, else runs/fit.
+    """
+
+    run: str | None = None
+    samples: str | None = None
+    outcomes: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    delta: float = 0.01
+    seed: int = 0
+    blank: str = "drop"
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("run", "samples", "outcomes") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(
+                f"fit needs one of run, samples and outcomes; found {', '.join(given) or 'none'}."
+            )
+        if not 0.0 <= self.delta < 1.0:
+            raise ValueError(f"delta is {self.delta}; allowed is 0 to below 1.")
+        if self.blank not in ("drop", "vote"):
+            raise ValueError(f"blank is {self.blank!r}; allowed are 'drop' and 'vote'.")
+
+    def __call__(self) -> pd.DataFrame:
+        """Write curves.parquet and knees.parquet, print the knees and return them."""
+        outcomes = self._outcomes()
+        found = knees(outcomes, delta=self.delta, seed=self.seed)
+        folder = Path(self.out or self.run or "runs/fit")
+        folder.mkdir(parents=True, exist_ok=True)
+        curves(outcomes, seed=self.seed).to_parquet(folder / "curves.parquet", index=False)
+        found.to_parquet(folder / "knees.parquet", index=False)
+        Console().print(knee_table(found))
+        return found
+
+    def _outcomes(self) -> pd.DataFrame:
+        if self.samples:
+            return outcomes_from_samples(self._renamed(read(self.samples)), blank=self.blank)
+        source = self.outcomes or f"{self.run}/outcomes"
+        return checked_outcomes(self._renamed(read(source)))
+
+    def _renamed(self, table: pd.DataFrame) -> pd.DataFrame:
+        for theirs in self.columns:
+            if theirs not in table:
+                raise ValueError(
+                    f"columns renames {theirs!r}, which the file has not; "
+                    f"found {', '.join(map(str, table.columns))}."
+                )
+        return table.rename(columns=dict(self.columns))
+
+
+def read(source: str) -> pd.DataFrame:
+    """Read a parquet file, or all parquet files of a folder; ValueError where there is none."""
+    path = Path(source)
+    if path.is_dir():
+        parts = sorted(path.glob("*.parquet"))
+        if not parts:
+            raise ValueError(f"folder {source} has no parquet file.")
+        return pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
+    if not path.is_file():
+        raise ValueError(f"{source} is not there; give a parquet file or a run folder.")
+    return pd.read_parquet(path)
+
+
+def checked_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Return `outcomes`, or raise ValueError that names the column or row that is wrong."""
+    found = ", ".join(map(str, outcomes.columns))
+    for column in ("task_class", "problem_id", "strategy", "budget", "correct"):
+        if column not in outcomes:
+            raise ValueError(f"outcomes have no column {column!r}; found {found}.")
+    if not any(c in outcomes and outcomes[c].notna().any() for c in SPENDS):
+        raise ValueError(f"outcomes have no known spend; one of {', '.join(SPENDS)} is needed.")
+    if outcomes.empty:
+        raise ValueError("outcomes have no row.")
+    correct = pd.to_numeric(outcomes["correct"], errors="coerce").astype(float)
+    odd = outcomes["correct"].notna() & ~correct.between(0.0, 1.0)
+    if odd.any():
+        row = outcomes.index[odd][0]
+        value = outcomes["correct"][row]
+        raise ValueError(
+            f"outcomes row {row} has correct = {value!r}; allowed are 0 to 1 and null."
+        )
+    keys = ["task_class", "task", "problem_id", "model", "strategy", "budget", "replicate"]
+    keys = [key for key in keys if key in outcomes]
+    twice = outcomes.duplicated(keys)
+    if twice.any():
+        row = outcomes.index[twice][0]
+        where = ", ".join(f"{key} = {outcomes[key][row]!r}" for key in keys)
+        raise ValueError(f"outcomes row {row} repeats {where}; number equal runs by replicate.")
+    return outcomes.assign(correct=correct)
+
+
+def knee_table(found: pd.DataFrame) -> Table:
+    """Return a table for the terminal: a line per class, strategy and axis."""
+    table = Table(title="Knees")
+    for heading in ("class", "strategy", "axis", "knee [95 %]", "budget", "accuracy", "verdict"):
+        table.add_column(heading)
+    whole = found[found["stratum"] == "all"]
+    for row in whole.itertuples():
+        table.add_row(
+            row.task_class,
+            row.strategy,
+            row.axis,
+            f"{_number(row.knee, 'beyond')} [{_number(row.low, '..')} to {_number(row.high, '..')}]",
+            str(row.knee_budget),
+            "" if pd.isna(row.accuracy_at_knee) else f"{row.accuracy_at_knee:.1%}",
+            row.verdict,
+        )
+    return table
+
+
+def _number(value: float, missing: str) -> str:
+    return missing if pd.isna(value) else f"{value:.3g}"

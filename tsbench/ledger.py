@@ -1,0 +1,186 @@
+"""From what strategies did and what the store holds to the outcomes of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tsbench.cost import Price
+from tsbench.outcomes import best_of_outcomes, outcomes_from_samples
+from tsbench.strategies import BestOf, Coverage, Majority, MinimumBayesRisk
+from tsbench.strategies.similarity import similarities
+from tsbench.types import Outcome, Strategy
+
+SUBSETS = 200
+"""Random orders of a pool, for a selection that has no exact expectation."""
+VERIFIER = {
+    "score": "score",
+    "prompt_tokens": "verifier_prompt_tokens",
+    "completion_tokens": "verifier_completion_tokens",
+    "seconds": "verifier_seconds",
+    "flops": "verifier_flops",
+    "dollars": "verifier_dollars",
+}
+
+Row = Mapping[Hashable, Any]
+Ran = Sequence[tuple[Strategy, list[Outcome]]]
+
+
+def tables(samples: pd.DataFrame, ran: Ran, price: Price) -> dict[str, pd.DataFrame]:
+    """Return a table of outcomes for each strategy that was run on one task.
+
+    `samples` are that task's graded rows. A strategy over a pool of equal draws gets every
+    k = 1..n from that pool, exactly where an estimator exists; any other gets the runs it made.
+    """
+    read, cached, made = (
+        samples[column].astype(float)
+        for column in ("prompt_tokens", "cached_tokens", "completion_tokens")
+    )
+    rows = samples.assign(
+        flops=price.flops(read, cached.fillna(0.0), made), dollars=price.dollars(read, made)
+    )
+    found: dict[str, list[pd.DataFrame]] = {}
+    for strategy, runs in ran:
+        pooled = POOLED.get(type(strategy))
+        table = pooled(rows, strategy) if pooled else as_run(rows, strategy, runs, price)
+        found.setdefault(strategy.name, []).append(table)
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
+
+
+def pool(rows: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Return the first `k` plain draws of every problem."""
+    plain = (rows["kind"] == "draw") & ~rows["partial"] & (rows["thinking_kind"] == "none")
+    return rows[plain & (rows["index"] < k)]
+
+
+def by_samples(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
+    """Return pass@k or maj@k for every k."""
+    table = outcomes_from_samples(pool(rows, strategy.budget))
+    return table[table["strategy"] == strategy.name]
+
+
+def by_score(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
+    """Return best-of-k by a verifier for every k, what the verifier spent included."""
+    assert isinstance(strategy, BestOf)
+    judged = (rows["kind"] == "judge") & (rows["verifier"] == strategy.verifier)
+    judges = rows[judged].drop_duplicates("of").set_index("of")
+    judges = judges[list(VERIFIER)].rename(columns=VERIFIER)
+    table = pool(rows, strategy.budget).drop(columns="score").join(judges, on="key")
+    unjudged = ~table["key"].isin(judges.index)
+    table.loc[unjudged, [column for column in VERIFIER.values() if column != "score"]] = 0.0
+    for axis in ("flops", "dollars"):
+        table[axis] += table[f"verifier_{axis}"]
+    return best_of_outcomes(table, strategy.name)
+
+
+def by_similarity(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
+    """Return minimum Bayes risk for every k, from random subsets: it has no exact expectation."""
+    draws = pool(rows, strategy.budget)
+    table = outcomes_from_samples(draws)
+    table = table[table["strategy"] == Coverage.name].assign(strategy=strategy.name)
+    for problem_id, drawn in draws.groupby("problem_id"):
+        kept = drawn[~drawn["status"].isin(("error", "timeout", "sandbox_error"))]
+        if len(kept):
+            answers = kept["answer"].where(kept["answer"].notna(), None).tolist()
+            correct = kept["correct"].fillna(0.0).to_numpy(float)
+            mine = table["problem_id"] == problem_id
+            table.loc[mine, "correct"] = expected_choice(similarities(answers), correct)
+    return table
+
+
+def expected_choice(alike: NDArray[np.float64], correct: NDArray[np.float64]) -> list[float]:
+    """Return P(the draw most like the others is correct) for k = 1..n, over random k-subsets.
+
+    `alike` (n, n) has NaN in the rows and columns of draws without an answer, which are never
+    chosen. The same random orders of the pool serve every k, so the curve is paired.
+    """
+    n = len(correct)
+    rng = np.random.default_rng(n)
+    blank = np.isnan(alike.diagonal())
+    weight = np.nan_to_num(alike)
+    np.fill_diagonal(weight, 0.0)
+    right = np.zeros(n)
+    for _ in range(SUBSETS):
+        order = rng.permutation(n)
+        total = np.zeros(n)
+        for k, new in enumerate(order):
+            before = order[:k]
+            total[before] += weight[before, new]
+            total[new] = weight[new, before].sum()
+            usable = order[: k + 1][~blank[order[: k + 1]]]
+            if usable.size:
+                right[k] += correct[usable[total[usable].argmax()]]
+    return list(right / SUBSETS)
+
+
+def as_run(
+    rows: pd.DataFrame, strategy: Strategy, runs: Sequence[Outcome], price: Price
+) -> pd.DataFrame:
+    """Return a row for every run that was made."""
+    graded = {row["key"]: row for row in rows.to_dict("records")}
+    labels = {row["problem_id"]: row for row in graded.values()}
+    return pd.DataFrame(
+        [
+            as_row(
+                run,
+                strategy,
+                labels[run.problem_id],
+                None if run.reply is None else graded[run.reply.key],
+                price,
+            )
+            for run in runs
+        ]
+    )
+
+
+def as_row(
+    run: Outcome, strategy: Strategy, label: Row, picked: Row | None, price: Price
+) -> dict[str, object]:
+    """Return one run as a row; `picked` is the graded reply that it returned."""
+    status = run.status if picked is None else picked["status"]
+    read, made, cached = (
+        count(run, name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")
+    )
+    judged = (run.judges.prompt_tokens, run.judges.completion_tokens)
+    verifier = float("nan") if None in judged else float(sum(n for n in judged if n))
+    return {
+        "task_class": label["task_class"],
+        "task": label["task"],
+        "problem_id": run.problem_id,
+        "stratum": label["stratum"],
+        "model": label["model"],
+        "strategy": strategy.name,
+        "thinking_budget": float("nan") if picked is None else picked["thinking_budget"],
+        "budget": strategy.budget,
+        "replicate": run.replicate,
+        "correct": float("nan") if picked is None else picked["correct"],
+        "status": status,
+        "reason": run.reason if picked is None else picked["reason"],
+        "tokens": made,
+        "prompt_tokens": read,
+        "verifier_tokens": verifier,
+        "flops": price.flops(read, np.nan_to_num(cached), made),
+        "dollars": price.dollars(read, made),
+        "seconds": run.draws.seconds,
+        "asks": run.asks,
+        "missing_rate": float(status in ("truncated", "unparsed", "refused")),
+        "cap_hit_rate": float(status == "truncated"),
+    }
+
+
+def count(run: Outcome, name: str) -> float:
+    """Return a token count over a run's draws and judges, NaN where it is unknown."""
+    value = getattr(run.draws + run.judges, name)
+    return float("nan") if value is None else float(value)
+
+
+POOLED: dict[type, Callable[[pd.DataFrame, Strategy], pd.DataFrame]] = {
+    Coverage: by_samples,
+    Majority: by_samples,
+    BestOf: by_score,
+    MinimumBayesRisk: by_similarity,
+}

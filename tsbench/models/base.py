@@ -1,0 +1,82 @@
+"""What the runner and a model say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tsbench.types import CountedBy, Message, Status, Usage
+
+UNKNOWN = Usage(None, None, None, None)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One reply wanted: `messages`, then `prefix` to continue, with bounds and a seed."""
+
+    messages: tuple[Message, ...]
+    prefix: str
+    max_tokens: int
+    stop: tuple[str, ...]
+    seed: int
+    top_logprobs: int
+
+
+@dataclass(frozen=True)
+class Response:
+    """One reply as the endpoint gave it; `first` are the first token's likeliest alternatives."""
+
+    text: str
+    status: Status
+    finish: str | None = None
+    reason: str | None = None
+    thoughts: str | None = None
+    usage: Usage = UNKNOWN
+    counted_by: CountedBy = "none"
+    logprob_sum: float | None = None
+    logprob_mean: float | None = None
+    first: Mapping[str, float] = field(default_factory=dict)
+    served_model: str | None = None
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class Served:
+    """What answers: `endpoint` identifies it across runs (no port of a child process)."""
+
+    endpoint: str
+    model: str
+    params: float | None
+
+
+class Connected(Protocol):
+    """An open model."""
+
+    served: Served
+
+    def sampling(self) -> dict[str, Any]: ...
+
+    async def complete(self, request: Request) -> Response: ...
+
+
+class Model(Protocol):
+    """A model as configured; it does nothing until `connect`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def slots(self) -> int: ...
+
+    @property
+    def continues(self) -> bool: ...
+
+    @property
+    def dollars_in(self) -> float | None: ...
+
+    @property
+    def dollars_out(self) -> float | None: ...
+
+    def connect(self) -> AbstractAsyncContextManager[Connected]: ...

@@ -1,0 +1,271 @@
+"""Any endpoint that speaks the OpenAI dialect, over chat or plain completions."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import openai
+
+from tsbench.models.base import Request, Response, Served
+from tsbench.types import Message, Status, Usage
+
+NO_KEY = "none"
+RETRIES = 4
+
+
+@dataclass(frozen=True)
+class OpenAI:
+    """A model behind `base_url`, asked `slots` requests at a time.
+
+    The key is read from the environment variable `api_key_env` and kept nowhere else.
+    `extra` holds sampling parameters of the endpoint's own (top_k, min_p, ...). With
+    `api: completions` the prompt is rendered by `template` ("server": the endpoint's
+    /apply-template route, as llama.cpp has it; "plain": contents separated by blank lines), and
+    only so can a prefix be continued. `params` (parameters of the model) prices FLOPs;
+    `dollars_in` and `dollars_out` are dollars for a million tokens; None is unknown.
+    """
+
+    base_url: str
+    name: str
+    api: Literal["chat", "completions"] = "chat"
+    template: Literal["server", "plain"] = "plain"
+    temperature: float = 0.8
+    top_p: float = 1.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    api_key_env: str = "OPENAI_API_KEY"
+    slots: int = 16
+    timeout: float = 600.0
+    params: float | None = None
+    dollars_in: float | None = None
+    dollars_out: float | None = None
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.base_url).scheme not in ("http", "https"):
+            raise ValueError(
+                f"model.base_url must be an http(s) address such as http://HOST:PORT/v1, "
+                f"found {self.base_url!r}"
+            )
+        if not self.name:
+            raise ValueError("model.name must name a model that the endpoint serves, found ''")
+        if self.api not in ("chat", "completions"):
+            raise ValueError(f"model.api must be chat or completions, found {self.api!r}")
+        if self.template not in ("server", "plain"):
+            raise ValueError(f"model.template must be server or plain, found {self.template!r}")
+        if self.slots < 1:
+            raise ValueError(f"model.slots must be at least 1, found {self.slots}")
+
+    @property
+    def continues(self) -> bool:
+        """Whether a prefix can be continued."""
+        return self.api == "completions"
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        """Reach the endpoint, or raise ValueError before anything is spent."""
+        key = os.environ.get(self.api_key_env) or NO_KEY
+        client = openai.AsyncOpenAI(
+            base_url=self.base_url, api_key=key, max_retries=RETRIES, timeout=self.timeout
+        )
+        async with client:
+            connection = Connection(self, client, await self._served(client))
+            if self.api == "completions":
+                await connection.render((Message("user", "Hello"),))
+            yield connection
+
+    async def _served(self, client: openai.AsyncOpenAI) -> Served:
+        try:
+            listed = await client.with_options(timeout=20.0, max_retries=1).models.list()
+        except openai.APIConnectionError as error:
+            raise ValueError(
+                f"model.base_url: no endpoint answers at {self.base_url} "
+                f"({type(error.__cause__ or error).__name__})"
+            ) from None
+        except openai.AuthenticationError:
+            raise ValueError(
+                f"model.base_url: {self.base_url} refused the key in the environment variable "
+                f"{self.api_key_env}"
+            ) from None
+        except openai.APIStatusError:
+            return Served(self.base_url, self.name, self.params)  # it lists no models: legal
+        names = [model.id for model in listed.data]
+        if names and self.name not in names:
+            raise ValueError(
+                f"model.name {self.name!r} is not served at {self.base_url}; it serves "
+                f"{', '.join(sorted(names)[:10])}"
+            )
+        meta: Mapping[str, Any] = next(
+            (getattr(m, "meta", None) or {} for m in listed.data if m.id == self.name), {}
+        )
+        return Served(self.base_url, self.name, self.params or meta.get("n_params"))
+
+
+class Connection:
+    """An open client of one endpoint."""
+
+    def __init__(self, model: OpenAI, client: openai.AsyncOpenAI, served: Served) -> None:
+        self.model = model
+        self.served = served
+        self._client = client
+        self._rendered: dict[tuple[Message, ...], str] = {}
+
+    def sampling(self) -> dict[str, Any]:
+        """Return every parameter that shapes a reply beside the prompt: part of an ask's key."""
+        model = self.model
+        return {
+            "api": model.api,
+            "temperature": model.temperature,
+            "top_p": model.top_p,
+            **model.extra,
+        }
+
+    async def complete(self, request: Request) -> Response:
+        """Ask once. A failure of the endpoint is a response with its status, not an exception."""
+        try:
+            if self.model.api == "chat":
+                return await self._chat(request)
+            return await self._completion(request)
+        except openai.APITimeoutError as error:
+            return Response("", "timeout", reason=str(error), attempts=RETRIES + 1)
+        except openai.OpenAIError as error:
+            return Response(
+                "", "error", reason=f"{type(error).__name__}: {error}"[:500], attempts=RETRIES + 1
+            )
+
+    async def _chat(self, request: Request) -> Response:
+        if request.prefix:
+            raise ValueError(
+                "model.api: chat cannot continue a prefix; use model.api=completions with a "
+                "template, or a strategy without thinking budgets"
+            )
+        raw = await self._client.chat.completions.with_raw_response.create(
+            messages=[{"role": m.role, "content": m.content} for m in request.messages],  # type: ignore[misc]
+            logprobs=True if request.top_logprobs else openai.omit,
+            top_logprobs=request.top_logprobs or openai.omit,
+            **self._common(request),
+        )
+        answer = raw.parse()
+        choice = answer.choices[0]
+        extra = choice.message.model_extra or {}
+        return response(
+            choice.message.content or "",
+            choice.finish_reason,
+            answer.usage,
+            choice.logprobs.model_dump() if choice.logprobs else None,
+            answer.model,
+            raw.retries_taken + 1,
+            thoughts=extra.get("reasoning_content") or extra.get("reasoning"),
+            refusal=choice.message.refusal,
+        )
+
+    async def _completion(self, request: Request) -> Response:
+        raw = await self._client.completions.with_raw_response.create(
+            prompt=await self.render(request.messages) + request.prefix,
+            logprobs=request.top_logprobs or openai.omit,
+            **self._common(request),
+        )
+        answer = raw.parse()
+        choice = answer.choices[0]
+        return response(
+            choice.text,
+            choice.finish_reason,
+            answer.usage,
+            choice.logprobs.model_dump() if choice.logprobs else None,
+            answer.model,
+            raw.retries_taken + 1,
+        )
+
+    def _common(self, request: Request) -> dict[str, Any]:
+        return {
+            "model": self.model.name,
+            "max_tokens": request.max_tokens,
+            "stop": list(request.stop) or openai.omit,
+            "temperature": self.model.temperature,
+            "top_p": self.model.top_p,
+            "seed": request.seed,
+            "extra_body": dict(self.model.extra) or None,
+        }
+
+    async def render(self, messages: tuple[Message, ...]) -> str:
+        """Return the prompt that the endpoint's template makes of `messages`."""
+        if self.model.template == "plain":
+            return "\n\n".join(m.content for m in messages) + "\n"
+        if messages not in self._rendered:
+            root = str(self._client.base_url).rstrip("/").removesuffix("/v1")
+            body = {"messages": [{"role": m.role, "content": m.content} for m in messages]}
+            try:
+                raw = await self._client.post(f"{root}/apply-template", body=body, cast_to=object)
+            except openai.APIStatusError:
+                raw = None
+            if not isinstance(raw, dict) or "prompt" not in raw:
+                raise ValueError(
+                    f"model.template: {root} has no /apply-template route; use "
+                    "model.template=plain or model.api=chat"
+                )
+            if len(self._rendered) >= 1024:
+                self._rendered.clear()
+            self._rendered[messages] = raw["prompt"]
+        return self._rendered[messages]
+
+
+def response(
+    text: str,
+    finish: str | None,
+    usage: Any,
+    logprobs: Mapping[str, Any] | None,
+    served_model: str,
+    attempts: int,
+    *,
+    thoughts: str | None = None,
+    refusal: str | None = None,
+) -> Response:
+    """Read one choice into a Response: status from how it ended, counts from the server."""
+    status: Status = "ok"
+    if refusal or finish == "content_filter":
+        status = "refused"
+    elif finish == "length":
+        status = "truncated"
+    tokens, first = read_logprobs(logprobs)
+    finite = [value for value in tokens if math.isfinite(value)]
+    details = getattr(usage, "completion_tokens_details", None)
+    prompt = getattr(usage, "prompt_tokens_details", None)
+    return Response(
+        text,
+        status,
+        finish=finish,
+        reason=refusal,
+        thoughts=thoughts,
+        usage=Usage(
+            getattr(usage, "prompt_tokens", None),
+            getattr(prompt, "cached_tokens", None),
+            getattr(usage, "completion_tokens", None),
+            getattr(details, "reasoning_tokens", None),
+        ),
+        counted_by="server" if usage is not None else "none",
+        logprob_sum=sum(finite) if finite else None,
+        logprob_mean=sum(finite) / len(finite) if finite else None,
+        first=first,
+        served_model=served_model,
+        attempts=attempts,
+    )
+
+
+def read_logprobs(logprobs: Mapping[str, Any] | None) -> tuple[list[float], dict[str, float]]:
+    """Return each token's log-probability and the first token's alternatives.
+
+    Both layouts are read: lists side by side (completions) and a list of entries (chat, and
+    llama.cpp's completions).
+    """
+    if not logprobs:
+        return [], {}
+    if content := logprobs.get("content"):
+        first = {top["token"]: top["logprob"] for top in content[0].get("top_logprobs") or []}
+        return [entry["logprob"] for entry in content], first
+    tokens = [value for value in logprobs.get("token_logprobs") or [] if value is not None]
+    tops = logprobs.get("top_logprobs") or []
+    return tokens, dict(tops[0] or {}) if tops else {}

@@ -1,0 +1,387 @@
+"""Drives strategies against a model. The only asyncio beside the clients themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from tsbench.models.base import Connected, Request, Response
+from tsbench.store import SCHEMA_VERSION, Row, Store
+from tsbench.types import (
+    Ask,
+    Draw,
+    Judge,
+    Message,
+    Outcome,
+    Problem,
+    Reply,
+    Status,
+    Steps,
+    Strategy,
+    Task,
+    Usage,
+    Verifier,
+    VerifierReply,
+)
+
+Numbered = tuple[Ask, int]
+
+
+@dataclass
+class Tally:
+    """What one run of a strategy has asked for so far."""
+
+    draws: Usage = field(default_factory=Usage)
+    judges: Usage = field(default_factory=Usage)
+    asks: int = 0
+
+    def add(self, asks: Sequence[Numbered], replies: Sequence[Reply]) -> None:
+        """Count every reply; of asks in flight together only the slowest delays the answer."""
+        for (ask, _), reply in zip(asks, replies, strict=True):
+            spent = replace(reply.usage, seconds=0.0)
+            if isinstance(ask, Judge):
+                self.judges += spent
+            else:
+                self.draws += spent
+        self.asks += len(asks)
+        self.draws += Usage(seconds=max((r.usage.seconds for r in replies), default=0.0))
+
+
+def drive(
+    steps: Steps, tally: Tally, seen: Counter[Ask]
+) -> Generator[list[Numbered], list[Reply], Reply | None]:
+    """Number the asks of a strategy and count its replies: the n-th equal ask has index n.
+
+    It does no I/O, so the same function runs a strategy live, from the store, or over a stored
+    pool. Raises ValueError where a strategy breaks its contract: an empty list of asks, or a
+    reply that it was not given.
+    """
+    given: set[str] = set()
+    try:
+        asks = list(next(steps))
+        while True:
+            if not asks:
+                raise ValueError("the strategy yielded no ask")
+            numbered = []
+            for ask in asks:
+                numbered.append((ask, seen[ask]))
+                seen[ask] += 1
+            replies = yield numbered
+            tally.add(numbered, replies)
+            given.update(reply.key for reply in replies)
+            asks = list(steps.send(replies))
+    except StopIteration as stop:
+        picked: Reply | None = stop.value
+    if picked is not None and picked.key not in given:
+        raise ValueError("the strategy returned a reply that it was not given")
+    return picked
+
+
+class Runner:
+    """Answers asks from the store, else from the model; equal asks in flight share one call.
+
+    `on_reply` is called with each new row once it is on disk.
+    """
+
+    def __init__(
+        self,
+        model: Connected,
+        store: Store,
+        verifiers: Mapping[str, Verifier],
+        *,
+        run: str,
+        seed: int,
+        slots: int,
+        on_reply: Callable[[Row], None] = lambda row: None,
+    ) -> None:
+        self.model, self.store, self.verifiers = model, store, verifiers
+        self.run, self.seed, self.slots = run, seed, slots
+        self.on_reply = on_reply
+        self.calls = 0
+        self._slots = asyncio.Semaphore(slots)
+        self._flying: dict[str, asyncio.Future[Reply]] = {}
+
+    async def sweep(
+        self,
+        task: Task,
+        problems: Sequence[Problem],
+        strategy: Strategy,
+        replicates: int,
+        on_solved: Callable[[], None] = lambda: None,
+    ) -> list[Outcome]:
+        """Run a strategy on every problem, some problems at a time, in their order."""
+        outcomes: list[list[Outcome]] = [[] for _ in problems]
+        queue = iter(enumerate(problems))
+
+        async def worker() -> None:
+            for i, problem in queue:
+                outcomes[i] = await self.solve(task, problem, strategy, replicates)
+                on_solved()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.slots, len(problems))):
+                group.create_task(worker())
+        return [outcome for several in outcomes for outcome in several]
+
+    async def solve(
+        self, task: Task, problem: Problem, strategy: Strategy, replicates: int
+    ) -> list[Outcome]:
+        """Run `replicates` copies of a strategy in step, so that the numbering is always the same.
+
+        An error in the strategy ends this problem with a status and a reason.
+        """
+        seen: Counter[Ask] = Counter()
+        runs = [_Run(strategy, problem, seen) for _ in range(replicates)]
+        while any(run.wanted for run in runs):
+            batch = [(run, wanted) for run in runs for wanted in run.wanted]
+            replies = await asyncio.gather(
+                *(self.reply(task, problem, ask, index) for _, (ask, index) in batch)
+            )
+            answers: dict[int, list[Reply]] = {}
+            for (run, _), reply in zip(batch, replies, strict=True):
+                answers.setdefault(id(run), []).append(reply)
+            for run in runs:
+                if run.wanted:
+                    run.advance(answers[id(run)])
+        return [run.outcome(strategy.name, replicate) for replicate, run in enumerate(runs)]
+
+    async def reply(self, task: Task, problem: Problem, ask: Ask, index: int) -> Reply:
+        """Return the reply to one numbered ask, asking the model at most once for it."""
+        params = self._params(problem, ask)
+        key = self._key(problem, params, index)
+        if (row := self.store.answered(key)) is not None:
+            return as_reply(row)
+        if key in self._flying:
+            return await asyncio.shield(self._flying[key])
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._flying[key] = future
+        try:
+            reply = await self._ask(task, problem, ask, index, key, params)
+            future.set_result(reply)
+            return reply
+        except BaseException as error:
+            future.set_exception(error)
+            future.exception()  # retrieved here: waiters, if any, raise it themselves
+            raise
+        finally:
+            del self._flying[key]
+
+    def _params(self, problem: Problem, ask: Ask) -> dict[str, Any]:
+        if isinstance(ask, Judge):
+            return {"verifier": repr(self.verifiers[ask.verifier]), "of": ask.reply.key}
+        return {
+            **self.model.sampling(),
+            "prefix": ask.prefix,
+            "max_tokens": ask.max_tokens or problem.max_tokens,
+            "stop": list(problem.stop if ask.stop is None else ask.stop),
+            "seed": self.seed,
+        }
+
+    def _key(self, problem: Problem, params: Mapping[str, Any], index: int) -> str:
+        served = self.model.served
+        messages = [[m.role, m.content] for m in problem.messages]
+        whole = [served.endpoint, served.model, problem.task, problem.id, messages, params, index]
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
+
+    async def _ask(
+        self, task: Task, problem: Problem, ask: Ask, index: int, key: str, params: dict[str, Any]
+    ) -> Reply:
+        row = {
+            "key": key,
+            "run": self.run,
+            "task_class": problem.task_class,
+            "task": problem.task,
+            "problem_id": problem.id,
+            "stratum": problem.stratum,
+            "model": self.model.served.model,
+            "endpoint": self.model.served.endpoint,
+            "index": index,
+            "params": json.dumps(params, sort_keys=True),
+            "correct": None,
+            "graded": isinstance(ask, Judge) or ask.partial,
+            "schema_version": SCHEMA_VERSION,
+        }
+        if isinstance(ask, Judge):
+            row |= await self._judge(problem, ask, key)
+        else:
+            row |= await self._draw(task, problem, ask, key, params)
+        self.store.put(row)
+        self.on_reply(row)
+        return as_reply(row)
+
+    async def _draw(
+        self, task: Task, problem: Problem, ask: Draw, key: str, params: Mapping[str, Any]
+    ) -> Row:
+        response, timing = await self._call(
+            problem.messages, ask.prefix, params["max_tokens"], tuple(params["stop"]), key, 1
+        )
+        text = ask.prefix + response.text
+        status, answer = response.status, None
+        if status == "ok" and not ask.partial:
+            answer = task.answer(problem, text)
+            if answer is None:
+                status = "unparsed"
+        if ask.partial and status == "truncated":
+            status = "ok"  # the cut is what was asked for
+        return {
+            "kind": "draw",
+            "partial": ask.partial,
+            "thinking_kind": ask.thinking_kind,
+            "thinking_budget": ask.thinking_budget,
+            "text": text,
+            "answer": answer,
+            **fields(response, status),
+            **timing,
+        }
+
+    async def _judge(self, problem: Problem, ask: Judge, key: str) -> Row:
+        verifier = self.verifiers[ask.verifier]
+        call = verifier.request(problem, ask.reply)
+        verdict = None
+        response = Response("", "ok", usage=Usage())
+        timing: Row = {"started": time.time(), "seconds": 0.0}
+        if call is not None:
+            response, timing = await self._call(
+                call.messages, call.prefix, call.max_tokens, (), key, call.top_logprobs
+            )
+            if response.status in ("ok", "truncated"):
+                verdict = VerifierReply(response.text, response.first)
+        score, status, reason = None, response.status, response.reason
+        if status == "truncated":
+            status = "ok"  # one token is what was asked for
+        if status == "ok":
+            began = time.monotonic()
+            score = await asyncio.to_thread(verifier.score, problem, ask.reply, verdict)
+            timing["seconds"] += time.monotonic() - began
+            if score is None:
+                status, reason = "unparsed", "the verifier gave no score"
+        return {
+            "kind": "judge",
+            "partial": False,
+            "verifier": ask.verifier,
+            "of": ask.reply.key,
+            "thinking_kind": "none",
+            "thinking_budget": None,
+            "text": response.text,
+            "score": score,
+            **fields(response, status),
+            "reason": reason,
+            **timing,
+        }
+
+    async def _call(
+        self,
+        messages: tuple[Message, ...],
+        prefix: str,
+        max_tokens: int,
+        stop: tuple[str, ...],
+        key: str,
+        top_logprobs: int,
+    ) -> tuple[Response, Row]:
+        request = Request(messages, prefix, max_tokens, stop, int(key[:7], 16), top_logprobs)
+        async with self._slots:
+            started, began = time.time(), time.monotonic()
+            self.calls += 1
+            try:
+                response = await self.model.complete(request)
+            except Exception as error:
+                response = Response("", "error", reason=f"{type(error).__name__}: {error}"[:500])
+            return response, {"started": started, "seconds": time.monotonic() - began}
+
+
+class _Run:
+    """One replicate of a strategy on a problem, advanced step by step."""
+
+    def __init__(self, strategy: Strategy, problem: Problem, seen: Counter[Ask]) -> None:
+        self.problem = problem
+        self.tally = Tally()
+        self.picked: Reply | None = None
+        self.status: Status = "ok"
+        self.reason: str | None = None
+        self.wanted: list[Numbered] = []
+        self._steps: Generator[list[Numbered], list[Reply], Reply | None] | None = None
+        try:
+            self._steps = drive(strategy.run(problem), self.tally, seen)
+            self.wanted = next(self._steps)
+        except StopIteration:
+            self._fail("the strategy asked nothing")
+        except Exception as error:
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def advance(self, replies: list[Reply]) -> None:
+        assert self._steps is not None
+        failed = next((r for r in replies if r.status in ("error", "timeout")), None)
+        if failed is not None and all(r.status in ("error", "timeout") for r in replies):
+            self.wanted, self.status, self.reason = [], failed.status, failed.reason
+            return
+        try:
+            self.wanted = self._steps.send(replies)
+        except StopIteration as stop:
+            self.wanted, self.picked = [], stop.value
+        except Exception as error:
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _fail(self, reason: str) -> None:
+        self.wanted, self.status, self.reason = [], "error", reason
+
+    def outcome(self, name: str, replicate: int) -> Outcome:
+        status, reason = self.status, self.reason
+        if status == "ok" and self.picked is not None:
+            status, reason = self.picked.status, self.picked.reason
+        return Outcome(
+            self.problem.id,
+            name,
+            replicate,
+            self.picked,
+            status,
+            reason,
+            self.tally.draws,
+            self.tally.judges,
+            self.tally.asks,
+        )
+
+
+def fields(response: Response, status: Status) -> Row:
+    """Return the columns that a response fills."""
+    usage = asdict(response.usage)
+    del usage["seconds"]
+    return {
+        "served_model": response.served_model,
+        "thoughts": response.thoughts,
+        "status": status,
+        "finish": response.finish,
+        "reason": response.reason,
+        "counted_by": response.counted_by,
+        "logprob_sum": response.logprob_sum,
+        "logprob_mean": response.logprob_mean,
+        "attempts": response.attempts,
+        **usage,
+    }
+
+
+def as_reply(row: Mapping[str, Any]) -> Reply:
+    """Return what a strategy may see of a stored row: no grade."""
+    return Reply(
+        key=row["key"],
+        text=row["text"],
+        answer=row.get("answer"),
+        status=row["status"],
+        finish=row.get("finish"),
+        reason=row.get("reason"),
+        score=row.get("score"),
+        usage=Usage(
+            row["prompt_tokens"],
+            row["cached_tokens"],
+            row["completion_tokens"],
+            row["reasoning_tokens"],
+            row["seconds"],
+        ),
+        logprob_mean=row.get("logprob_mean"),
+        index=row["index"],
+    )

@@ -1,0 +1,140 @@
+"""One conversation with a guest: lines of JSON, a deadline, and a limit on what is read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import select
+import signal
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Literal
+
+from tsbench.sandbox.engine import LIMITS, Engine
+from tsbench.sandbox.guest import decode
+
+MAX_READ = 4 * 2**20
+
+Trouble = Literal["error", "timeout", "sandbox_error"]
+Line = dict[str, Any]
+
+
+class Broken(Exception):  # noqa: N818
+    """The conversation cannot go on; `status` and `reason` say whose doing it is."""
+
+    def __init__(self, status: Trouble, reason: str) -> None:
+        super().__init__(reason)
+        self.status: Trouble = status
+        self.reason = reason
+
+
+class Session:
+    """A guest in its own sandbox, ended with the context whatever it does.
+
+    `deadline` is a time of the monotonic clock, in seconds. Every method raises Broken.
+    """
+
+    def __init__(self, engine: Engine, deadline: float, order: Mapping[str, Any]) -> None:
+        self.deadline, self.order = deadline, order
+        self.read = 0
+        self.pending = b""
+        try:
+            self.process = engine.start()
+        except OSError as error:
+            raise Broken("sandbox_error", f"the sandbox did not start: {error}") from None
+        assert self.process.stdin and self.process.stdout and self.process.stderr
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        for pipe in (self.stdin, self.stdout, self.process.stderr):
+            os.set_blocking(pipe.fileno(), False)
+
+    def __enter__(self) -> Session:
+        try:
+            self.begin()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def begin(self) -> None:
+        """Hand over the order and wait until the guest is ready: before that, it is no fault of its."""
+        seconds = max(1, math.ceil(self.deadline - time.monotonic()) + 1)
+        try:
+            self.send({**self.order, "limits": {**LIMITS, "CPU": seconds}})
+            ready = self.receive()
+        except Broken as error:
+            raise Broken("sandbox_error", self.complaint(error.reason)) from None
+        if "ready" not in ready:
+            raise Broken("sandbox_error", "the sandbox began with another word than ready")
+        self.interpreter = str(ready["ready"])
+
+    def complaint(self, otherwise: str) -> str:
+        """Return the last line that the engine wrote on its stderr."""
+        assert self.process.stderr
+        with contextlib.suppress(OSError):
+            if lines := (self.process.stderr.read(4096) or b"").decode(errors="replace").split("\n"):
+                said = [line for line in lines if line.strip()]
+                return f"the sandbox did not start: {said[-1][:200]}" if said else otherwise
+        return otherwise
+
+    def send(self, message: Line) -> None:
+        """Write one line."""
+        data = json.dumps(message).encode() + b"\n"
+        try:
+            while data:
+                self.wait(self.stdin.fileno(), select.POLLOUT)
+                data = data[os.write(self.stdin.fileno(), data) :]
+        except BrokenPipeError:
+            raise Broken("error", "the candidate ended its process") from None
+
+    def receive(self) -> Line:
+        """Read one line, at most MAX_READ bytes in the whole conversation."""
+        while b"\n" not in self.pending:
+            self.wait(self.stdout.fileno(), select.POLLIN)
+            chunk = os.read(self.stdout.fileno(), 65536)
+            if not chunk:
+                raise Broken("error", "the candidate ended its process")
+            self.read += len(chunk)
+            if self.read > MAX_READ:
+                raise Broken("error", f"the candidate wrote more than {MAX_READ} bytes")
+            self.pending += chunk
+        line, _, self.pending = self.pending.partition(b"\n")
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            raise Broken("error", "the candidate wrote over its answers") from None
+        if not isinstance(message, dict):
+            raise Broken("error", "the candidate wrote over its answers")
+        return message
+
+    def value(self, data: object) -> object:
+        """Decode a value of the guest's."""
+        try:
+            return decode(data)
+        except (ValueError, RecursionError) as error:
+            raise Broken("error", f"the candidate answered {error}") from None
+
+    def wait(self, fd: int, event: int) -> None:
+        """Wait until a pipe is ready, or the deadline passes."""
+        poll = select.poll()
+        poll.register(fd, event)
+        left = self.deadline - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            raise Broken("timeout", "the time allowed is over")
+
+    def end(self) -> None:
+        """Kill the sandbox and close the pipes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert pipe
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()

@@ -1,0 +1,279 @@
+"""tsbench sweep: ask, remember, grade, and hand over to the analysis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from joblib import Parallel, delayed
+
+from tsbench import manifest, sandbox
+from tsbench.cost import Price
+from tsbench.fit import Fit
+from tsbench.ledger import tables
+from tsbench.models.base import Model, Served
+from tsbench.progress import Progress
+from tsbench.report import Report
+from tsbench.runner import Runner
+from tsbench.store import Row, Store
+from tsbench.strategies import BestOf, Forced
+from tsbench.strategies import Suite as StrategySuite
+from tsbench.tasks.suite import Suite as TaskSuite
+from tsbench.types import Grade, Item, Outcome, Strategy, Task, Verifier
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Run every strategy on every task, into one folder that is log, cache and resume file.
+
+    Parameters
+    ----------
+    run : the folder.
+    task, strategy : one of each, or a suite.
+    verifiers : by the name that strategies call them.
+    seed : of the problems and of the draws.
+    limit : problems a task; None takes the task's own number.
+    replicates : runs of a strategy that no pool of draws can stand in for.
+    jobs : processes that grade, as joblib counts them.
+    analyse : fit and report at the end.
+    delta : accuracy that one doubling of spend must buy at the knee.
+    """
+
+    run: str
+    task: Task | TaskSuite
+    model: Model
+    strategy: Strategy | StrategySuite
+    verifiers: Mapping[str, Verifier]
+    seed: int
+    limit: int | None
+    replicates: int
+    jobs: int
+    analyse: bool
+    delta: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("limit", self.limit), ("replicates", self.replicates)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, found {value!r}")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed must be a whole number of at least 0, found {self.seed!r}")
+
+    def __call__(self) -> None:
+        """Sweep; the same call on the same folder resumes, and asks nothing that is answered."""
+        plan = self.plan()
+        folder = Path(self.run)
+        if any(task.task_class == "code" for task, _, _ in plan):
+            sandbox.probe()
+        self.check(folder, plan)
+        asyncio.run(self.ask(folder, plan))
+        if self.analyse:
+            Fit(run=self.run, delta=self.delta, seed=self.seed)()
+            print(f"Report: {Report(run=self.run)()}")
+
+    def plan(self) -> list[tuple[Task, list[Item], list[Strategy]]]:
+        """Return each task with its problems and strategies; ValueError where one is unusable."""
+        tasks = self.task.tasks.values() if isinstance(self.task, TaskSuite) else [self.task]
+        return [
+            (task, unique(task.items(self.seed, self.limit)), self.strategies(task))
+            for task in tasks
+            if task is not None
+        ]
+
+    def strategies(self, task: Task) -> list[Strategy]:
+        """Return a task's strategies; a suite leaves out, aloud, what the model cannot do."""
+        if not isinstance(self.strategy, StrategySuite):
+            if isinstance(self.strategy, Forced) and not self.model.continues:
+                raise ValueError(
+                    "strategy: forced continues a prefix, which model.api=chat cannot; use "
+                    "model.api=completions with a template"
+                )
+            chosen: Sequence[Strategy] = [self.strategy]
+        else:
+            chosen = self.strategy.of(task.task_class)
+            if not self.model.continues and any(isinstance(s, Forced) for s in chosen):
+                print(f"{task.name}: forced left out, since model.api=chat continues no prefix")
+                chosen = [s for s in chosen if not isinstance(s, Forced)]
+        for strategy in chosen:
+            if isinstance(strategy, BestOf) and strategy.verifier not in self.verifiers:
+                raise ValueError(
+                    f"strategy.verifier {strategy.verifier!r} is unknown; allowed: "
+                    f"{', '.join(self.verifiers)}"
+                )
+        return list(chosen)
+
+    def check(self, folder: Path, plan: Sequence[tuple[Task, list[Item], list[Strategy]]]) -> None:
+        """Refuse a folder of another config."""
+        known = manifest.read(folder).get("jobs", {})
+        for task, _, strategies in plan:
+            for strategy in strategies:
+                label, config = self.job(task, strategy)
+                manifest.check_same(folder, known, label, config)
+
+    def job(self, task: Task, strategy: Strategy) -> tuple[str, dict[str, Any]]:
+        """Return the label and the config of one task and strategy."""
+        budget = f"@{strategy.budget}" if isinstance(strategy, Forced) else ""
+        config = {
+            "seed": self.seed,
+            "replicates": self.replicates,
+            "task": described(task),
+            "model": described(self.model),
+            "strategy": described(strategy),
+            "verifiers": {name: described(v) for name, v in self.verifiers.items()},
+        }
+        return f"{task.name} with {self.model.name} by {strategy.name}{budget}", config
+
+    async def ask(
+        self, folder: Path, plan: Sequence[tuple[Task, list[Item], list[Strategy]]]
+    ) -> None:
+        """Ask everything, task after task so that a task's header stays in the model's cache."""
+        began = time.time()
+        async with self.model.connect() as model:
+            with Store(folder) as store, Progress() as progress:
+                runner = Runner(
+                    model,
+                    store,
+                    self.verifiers,
+                    run=self.run,
+                    seed=self.seed,
+                    slots=self.model.slots,
+                    on_reply=progress.count,
+                )
+                for task, items, strategies in plan:
+                    problems = [item.problem for item in items]
+                    done: list[tuple[Strategy, list[Outcome]]] = []
+                    for strategy in strategies:
+                        progress.start(f"{task.name} · {strategy.name}", len(problems))
+                        ran = await runner.sweep(
+                            task, problems, strategy, self.repeats(strategy), progress.solved
+                        )
+                        done.append((strategy, ran))
+                    grade(task, items, store, self.jobs)
+                    self.record(folder, task, items, store, done, model.served)
+                self.finish(folder, plan, model.served, runner.calls, began)
+        progress.summary()
+
+    def repeats(self, strategy: Strategy) -> int:
+        """Return how often a strategy is run: once where a pool of draws stands in for it."""
+        return self.replicates if isinstance(strategy, Forced) else 1
+
+    def record(
+        self,
+        folder: Path,
+        task: Task,
+        items: Sequence[Item],
+        store: Store,
+        done: Sequence[tuple[Strategy, list[Outcome]]],
+        served: Served,
+    ) -> None:
+        """Write the outcomes of one task, a file for each strategy and model."""
+        ids = {item.problem.id for item in items}
+        rows = [
+            row
+            for row in store
+            if row["task"] == task.name
+            and row["problem_id"] in ids
+            and row["endpoint"] == served.endpoint
+            and row["model"] == served.model
+        ]
+        if not rows:
+            return
+        price = Price(served.params, self.model.dollars_in, self.model.dollars_out)
+        into = folder / "outcomes"
+        into.mkdir(exist_ok=True)
+        for name, table in tables(pd.DataFrame(rows), done, price).items():
+            path = into / f"part-{slug(task.name, served.model, name)}.parquet"
+            temporary = path.with_suffix(".new")
+            table.to_parquet(temporary, index=False)
+            temporary.replace(path)
+
+    def finish(
+        self,
+        folder: Path,
+        plan: Sequence[tuple[Task, list[Item], list[Strategy]]],
+        served: Served,
+        calls: int,
+        began: float,
+    ) -> None:
+        """Write the manifest: what was run, with what, and what this call asked."""
+        known = manifest.read(folder)
+        jobs = dict(self.job(task, s) for task, _, strategies in plan for s in strategies)
+        code = any(task.task_class == "code" for task, _, _ in plan)
+        calls_made = known.get("calls", [])
+        calls_made.append({"started": began, "seconds": time.time() - began, "calls": calls})
+        manifest.write(
+            folder,
+            {
+                **known,
+                "schema_version": 1,
+                "versions": manifest.versions(),
+                "models": {**known.get("models", {}), served.model: asdict(served)},
+                "jobs": {**known.get("jobs", {}), **jobs},
+                "sandbox": sandbox.probe() if code else known.get("sandbox"),
+                "seed": self.seed,
+                "calls": calls_made,
+            },
+        )
+
+
+def grade(task: Task, items: Sequence[Item], store: Store, jobs: int) -> None:
+    """Grade what is answered and not graded yet, in worker processes."""
+    by_id = {item.problem.id: item for item in items}
+    rows = [
+        row
+        for row in store
+        if row["task"] == task.name and not row["graded"] and row["problem_id"] in by_id
+    ]
+    work: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row["status"] in ("ok", "sandbox_error"):
+            work.setdefault((row["problem_id"], row["text"]), []).append(row)
+    grades: list[Grade] = Parallel(n_jobs=jobs)(
+        delayed(graded)(task, by_id[problem_id], text) for problem_id, text in work
+    )
+    for same, result in zip(work.values(), grades, strict=True):
+        for row in same:
+            store.update(
+                row["key"],
+                {
+                    "correct": result.correct,
+                    "status": result.status,
+                    "reason": result.reason,
+                    "score": result.score,
+                    "graded": result.status != "sandbox_error",
+                },
+            )
+
+
+def graded(task: Task, item: Item, text: str) -> Grade:
+    """Grade one reply; what a grader raises is an error of its own, not the model's."""
+    try:
+        return task.grade(item, text)
+    except Exception as error:
+        return Grade(None, "error", f"grader: {type(error).__name__}: {error}"[:300])
+
+
+def unique(items: list[Item]) -> list[Item]:
+    """Return the items; ValueError where two have one id."""
+    seen: set[str] = set()
+    for item in items:
+        if item.problem.id in seen:
+            raise ValueError(f"task: two problems have the id {item.problem.id!r}")
+        seen.add(item.problem.id)
+    return items
+
+
+def described(part: object) -> dict[str, Any]:
+    """Return a config object's class and fields."""
+    if not is_dataclass(part) or isinstance(part, type):
+        return {"class": repr(part)}
+    return {"class": type(part).__name__, **asdict(part)}
+
+
+def slug(*names: str) -> str:
+    """Return names as one file name."""
+    return "-".join("".join(c if c.isalnum() else "_" for c in name) for name in names)

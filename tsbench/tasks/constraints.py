@@ -1,0 +1,208 @@
+"""Constraints on a text that a program can check, and a register of their checkers.
+
+The names with a colon are the 25 instructions of IFEval (Zhou et al. 2023,
+"Instruction-Following Evaluation for Large Language Models", arXiv 2311.07911), checked
+strictly. Two things differ from the program published with it, which needs data from the
+network: sentences are split by a rule instead of a trained model, and languages are told apart
+by py3langid instead of langdetect.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from tsbench.types import Grade, Item
+
+Checker = Callable[..., bool]
+
+CHECKERS: dict[str, Checker] = {}
+RELATIONS = ("at least", "less than", "at most", "exactly")
+LANGUAGES = (
+    "ar bg bn de en es fa fi fr gu he hi it ja kn ko ml mr ne pa pl pt ru sw ta te th uk ur vi"
+).split()
+"""ISO 639-1 codes of the languages that IFEval asks for; detection chooses among these."""
+
+
+class CheckerUnavailableError(RuntimeError):
+    """A constraint cannot be checked here; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One constraint: the name of a registered checker and its settings by keyword.
+
+    Raises ValueError where no checker has this name, or the settings are not those it takes.
+    """
+
+    kind: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in CHECKERS:
+            raise ValueError(
+                f"constraint {self.kind!r} is unknown; allowed: {', '.join(sorted(CHECKERS))}"
+            )
+        wanted = list(inspect.signature(CHECKERS[self.kind]).parameters)[1:]
+        if sorted(wanted) != sorted(self.settings):
+            raise ValueError(
+                f"constraint {self.kind!r} has the settings {sorted(self.settings)}; "
+                f"it takes {sorted(wanted)}"
+            )
+        for name, value in self.settings.items():
+            if name.endswith("relation") and value not in RELATIONS:
+                raise ValueError(
+                    f"constraint {self.kind!r}: {name} is {value!r}; allowed: {RELATIONS}"
+                )
+            if name == "language" and value not in LANGUAGES:
+                raise ValueError(
+                    f"constraint {self.kind!r}: {name} is {value!r}; allowed: {LANGUAGES}"
+                )
+
+    def met(self, text: str) -> bool:
+        """Return whether `text` meets the constraint; a blank text meets none.
+
+        Raises CheckerUnavailableError where the checker needs a library that is absent.
+        """
+        return bool(text.strip()) and CHECKERS[self.kind](text, **self.settings)
+
+
+def grade_constraints(item: Item, text: str) -> Grade:
+    """Grade a text against the tuple of constraints that is the item's target.
+
+    Correct is 1.0 when all are met (strict prompt-level accuracy, Zhou et al. 2023), score the
+    share met. A blank text is unparsed; a constraint that cannot be checked here is an error.
+    """
+    constraints = item.target
+    if not isinstance(constraints, tuple) or not constraints:
+        raise TypeError(f"item {item.problem.id}: the target is no tuple of constraints")
+    if not text.strip():
+        return Grade(None, "unparsed", "the reply is blank")
+    try:
+        met = [constraint.met(text) for constraint in constraints]
+    except CheckerUnavailableError as error:
+        return Grade(None, "error", str(error))
+    return Grade(float(all(met)), score=sum(met) / len(met))
+
+
+def words(text: str) -> list[str]:
+    """Split into words; an apostrophe or a hyphen inside a word does not end it."""
+    return re.findall(r"\w+(?:['\u2019-]\w+)*", text)
+
+
+def sentences(text: str) -> list[str]:
+    """Split after . ! ? before white space; titles, initials and list numbers do not end one."""
+    no_end = r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|e\.g|i\.e)\.|\b(?:[A-Za-z]\.){2,}|^\s*\d+\."
+    guarded = re.sub(no_end, lambda found: found[0].replace(".", ""), text, flags=re.MULTILINE)
+    parts = re.split(r"(?<=[.!?])[\"'\u201d\u2019)\]*]*(?:\s+|$)", guarded)
+    return [part for part in parts if re.search(r"\w", part)]
+
+
+def language(text: str) -> str:
+    """Return the likeliest of LANGUAGES, as its ISO 639-1 code."""
+    return str(_identifier().classify(text.lower())[0])
+
+
+@cache
+def _identifier() -> Any:
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ModuleNotFoundError:
+        raise CheckerUnavailableError(
+            "this instruction names a language, and telling languages apart needs py3langid"
+        ) from None
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    identifier.set_languages(LANGUAGES)
+    return identifier
+
+
+def _checker(kind: str) -> Callable[[Checker], Checker]:
+    def register(check: Checker) -> Checker:
+        CHECKERS[kind] = check
+        return check
+
+    return register
+
+
+def _holds(count: int, relation: str, bound: int) -> bool:
+    return {
+        "at least": count >= bound,
+        "less than": count < bound,
+        "at most": count <= bound,
+        "exactly": count == bound,
+    }[relation]
+
+
+def _has_word(text: str, word: str) -> bool:
+    return bool(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE))
+
+
+@_checker("whole_words")
+def _whole_words(text: str, keywords: Sequence[str]) -> bool:
+    return all(_has_word(text, word) for word in keywords)
+
+
+@_checker("first_word")
+def _first_word(text: str, word: str) -> bool:
+    return [first.lower() for first in words(text)[:1]] == [word.lower()]
+
+
+@_checker("comma_list")
+def _comma_list(text: str, count: int) -> bool:
+    """Exactly `count` different entries of one to three words, the last perhaps after "and"."""
+    listed = re.sub(r",?\s+and\s+", ", ", text.strip().removesuffix("."))
+    entries = {entry.strip().lower() for entry in listed.split(",")}
+    short = all(1 <= len(words(entry)) <= 3 for entry in entries)
+    return short and len(entries) == listed.count(",") + 1 == count
+
+
+@_checker("keywords:existence")
+def _existence(text: str, keywords: Sequence[str]) -> bool:
+    return all(word.lower() in text.lower() for word in keywords)
+
+
+@_checker("keywords:forbidden_words")
+def _forbidden_words(text: str, forbidden_words: Sequence[str]) -> bool:
+    return not any(_has_word(text, word) for word in forbidden_words)
+
+
+@_checker("keywords:frequency")
+def _frequency(text: str, keyword: str, relation: str, frequency: int) -> bool:
+    return _holds(text.lower().count(keyword.lower()), relation, frequency)
+
+
+@_checker("keywords:letter_frequency")
+def _letter_frequency(text: str, letter: str, let_relation: str, let_frequency: int) -> bool:
+    return _holds(text.lower().count(letter.lower()), let_relation, let_frequency)
+
+
+@_checker("language:response_language")
+def _response_language(text: str, language: str) -> bool:
+    return globals()["language"](text) == language
+
+
+@_checker("length_constraints:number_words")
+def _number_words(text: str, relation: str, num_words: int) -> bool:
+    return _holds(len(words(text)), relation, num_words)
+
+
+@_checker("length_constraints:number_sentences")
+def _number_sentences(text: str, relation: str, num_sentences: int) -> bool:
+    return _holds(len(sentences(text)), relation, num_sentences)
+
+
+@_checker("length_constraints:number_paragraphs")
+def _number_paragraphs(text: str, num_paragraphs: int) -> bool:
+    """Paragraphs stand between dividers of three asterisks; only the outer two may be blank."""
+    first, *inner, last = ["", *re.split(r"\*\*\*", text), ""][1:-1] or [""], ""
+    return False
+
+
+@_checker("startend:end_checker")
+def _end_checker(text: str, end_phrase: str) -> bool:
+    return text.strip().strip('"').lower().endswith(end_phrase.strip().lower())

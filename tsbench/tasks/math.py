@@ -1,0 +1,208 @@
+"""Math: a generated ladder of arithmetic and word problems, and GSM8K from a file."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from math_verify import parse, verify
+
+from tsbench.tasks.files import read_rows, seeded_prefix, text_of
+from tsbench.types import Grade, Item, Message, Problem
+
+MINUS = "\N{MINUS SIGN}"
+NUMBER = rf"[-{MINUS}]?\$?\s?\d[\d,]*(?:\.\d+)?(?:/\d+)?"
+MARKED = re.compile(rf"(?:answer is|answer:|####|\\boxed\{{)\s*\$?({NUMBER})", re.IGNORECASE)
+ANY = re.compile(NUMBER)
+
+
+def read_number(text: str) -> str | None:
+    """Return the last number that is marked as the answer, else the last number, else None.
+
+    Marks are "answer is", "Answer:", "####" and \\boxed. Equal numbers read alike: thousands
+    separators, a currency sign and trailing zeros are taken off.
+    """
+    found = MARKED.findall(text) or ANY.findall(text)
+    if not found:
+        return None
+    number = re.sub(r"[\s,$]", "", found[-1]).replace(MINUS, "-")
+    return re.sub(r"\.0+$|(\.\d*?)0+$", r"\1", number) if "." in number else number
+
+
+def grade_number(target: str, answer: str | None) -> Grade:
+    """Compare two numbers exactly, through math-verify; must run in a process's main thread."""
+    if answer is None:
+        return Grade(None, "unparsed", "no number in the reply")
+    return Grade(float(verify(parse(target), parse(answer))))
+
+
+Kind = Callable[[random.Random], tuple[str, str, int]]
+
+
+def _sum(r: random.Random) -> tuple[str, str, int]:
+    a, b = r.randint(2, 9), r.randint(2, 9)
+    return f"What is {a} + {b}?", f"{a} + {b} = {a + b}.", a + b
+
+
+def _carry(r: random.Random) -> tuple[str, str, int]:
+    a, b = r.randint(11, 89), r.randint(2, 9)
+    return f"What is {a} + {b}?", f"{a} + {b} = {a + b}.", a + b
+
+
+def _product(r: random.Random) -> tuple[str, str, int]:
+    a, b = r.randint(2, 9), r.randint(2, 9)
+    return f"What is {a} times {b}?", f"{a} times {b} = {a * b}.", a * b
+
+
+NAMES = ("Tom", "Mia", "Sam", "Eva", "Ben", "Ana", "Leo", "Zoe")
+THINGS = ("apples", "books", "coins", "pens", "shells", "cards", "eggs", "stones")
+
+
+def _story(r: random.Random) -> tuple[str, str, int]:
+    name, thing = r.choice(NAMES), r.choice(THINGS)
+    a, b = r.randint(3, 9), r.randint(2, 9)
+    if r.random() < 0.5:
+        asked = f"{name} has {a} {thing} and gets {b} more. How many {thing} does {name} have?"
+        return asked, f"{a} + {b} = {a + b}.", a + b
+    a, b = max(a, b) + 1, min(a, b)
+    asked = f"{name} has {a} {thing} and loses {b}. How many {thing} are left?"
+    return asked, f"{a} - {b} = {a - b}.", a - b
+
+
+def _three(r: random.Random) -> tuple[str, str, int]:
+    a, b, c = (r.randint(2, 9) for _ in range(3))
+    asked = f"What is {a} + {b} + {c}?"
+    return asked, f"{a} + {b} = {a + b}. {a + b} + {c} = {a + b + c}.", a + b + c
+
+
+def _larger(r: random.Random) -> tuple[str, str, int]:
+    a, b = r.sample(range(11, 100), 2)
+    return f"Which is larger, {a} or {b}?", f"{max(a, b)} > {min(a, b)}.", max(a, b)
+
+
+def _difference(r: random.Random) -> tuple[str, str, int]:
+    a, b = r.randint(21, 60), r.randint(3, 19)
+    return f"What is {a} - {b}?", f"{a} - {b} = {a - b}.", a - b
+
+
+def _two_step(r: random.Random) -> tuple[str, str, int]:
+    name, thing = r.choice(NAMES), r.choice(THINGS)
+    a, b, c = r.randint(2, 5), r.randint(2, 5), r.randint(1, 3)
+    asked = (
+        f"{name} has {a} boxes with {b} {thing} each and gives away {c}. How many {thing} are left?"
+    )
+    return asked, f"{a} times {b} = {a * b}. {a * b} - {c} = {a * b - c}.", a * b - c
+
+
+def _sequence(r: random.Random) -> tuple[str, str, int]:
+    start, step = r.randint(1, 12), r.randint(2, 9)
+    a, b, c, d = (start + i * step for i in range(4))
+    return f"What comes next: {a}, {b}, {c}?", f"{c} + {step} = {d}.", d
+
+
+LEVELS: tuple[tuple[Kind, ...], ...] = (
+    (_sum,),
+    (_carry, _product),
+    (_story, _three),
+    (_larger, _difference),
+    (_two_step, _sequence),
+)
+FORCE = " The answer is"
+
+
+def worked(kind: Kind, seed: int) -> list[Message]:
+    """Return one worked example of a kind as a user and an assistant turn."""
+    asked, steps, value = kind(random.Random(seed))
+    return [Message("user", asked), Message("assistant", f"{steps}{FORCE} {value}.")]
+
+
+HEADER: tuple[Message, ...] = tuple(
+    message
+    for seed, kind in enumerate((_carry, _story, _three, _difference, _product, _two_step))
+    for message in worked(kind, seed)
+)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The embedded default: five levels, worked examples, exact grading.
+
+    Item i is drawn from the seed and i alone; its level is i mod 5.
+    """
+
+    n_items: int
+    max_tokens: int
+    name: str = "math"
+    task_class: str = "math"
+
+    def items(self, seed: int, limit: int | None) -> list[Item]:
+        """Return items 0, 1, ... up to `limit` or `n_items`."""
+        return [self.item(seed, i) for i in range(self.n_items if limit is None else limit)]
+
+    def item(self, seed: int, i: int) -> Item:
+        """Return item i."""
+        r = random.Random(f"{self.name}/{seed}/{i}")
+        level = i % len(LEVELS)
+        asked, _, value = r.choice(LEVELS[level])(r)
+        problem = Problem(
+            id=f"{self.name}-{seed}-{i}",
+            task=self.name,
+            task_class=self.task_class,
+            messages=(*HEADER, Message("user", asked)),
+            stop=("\n",),
+            max_tokens=self.max_tokens,
+            force=FORCE,
+            stratum=f"level{level + 1}",
+        )
+        return Item(problem, str(value))
+
+    def answer(self, problem: Problem, text: str) -> str | None:
+        """Return the number that the reply gives."""
+        return read_number(text)
+
+    def grade(self, item: Item, text: str) -> Grade:
+        """Compare numbers exactly."""
+        return grade_number(str(item.target), self.answer(item.problem, text))
+
+
+@dataclass(frozen=True)
+class GSM8K:
+    """Grade-school word problems from a local file with id, question and reference.
+
+    Cobbe et al. 2021, arXiv 2110.14168.
+    """
+
+    path: str
+    max_tokens: int
+    instruction: str
+    name: str = "gsm8k"
+    task_class: str = "math"
+
+    def items(self, seed: int, limit: int | None) -> list[Item]:
+        """Return a seeded choice of `limit` rows, or every row."""
+        rows = read_rows(Path(self.path), ("id", "question", "reference"))
+        return [self.item(row) for row in seeded_prefix(rows, seed, limit)]
+
+    def item(self, row: dict[str, object]) -> Item:
+        """Return one row as an item."""
+        asked = f"{text_of(row, 'question')}\n{self.instruction}"
+        problem = Problem(
+            id=text_of(row, "id"),
+            task=self.name,
+            task_class=self.task_class,
+            messages=(Message("user", asked),),
+            max_tokens=self.max_tokens,
+            force="\nThe answer is",
+        )
+        return Item(problem, text_of(row, "reference"))
+
+    def answer(self, problem: Problem, text: str) -> str | None:
+        """Return the number that the reply gives."""
+        return read_number(text)
+
+    def grade(self, item: Item, text: str) -> Grade:
+        """Compare numbers exactly."""
+        return grade_number(str(item.target), self.answer(item.problem, text))
