@@ -29,7 +29,7 @@ def similarities(texts: Sequence[str | None]) -> NDArray[np.float64]:
         both = np.minimum(counts[:, None, :], counts[None, :, :]).sum(axis=2)
         size = counts.sum(axis=1)
         total += 2 * both / np.maximum(np.add.outer(size, size), 1)
-    matrix = total / np.clip(longest, 1, ORDER)
+    matrix: NDArray[np.float64] = total / np.clip(longest, 1, ORDER)
     matrix[lengths == 0, :] = matrix[:, lengths == 0] = np.nan
     return matrix
 

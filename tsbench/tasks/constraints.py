@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from tsbench.types import Grade, Item
@@ -24,8 +25,9 @@ Checker = Callable[..., bool]
 CHECKERS: dict[str, Checker] = {}
 RELATIONS = ("at least", "less than", "at most", "exactly")
 LANGUAGES = (
-    "ar bg bn de en es fa fi fr gu he hi it ja kn ko ml mr ne pa pl pt ru sw ta te th uk ur vi"
-).split()
+    "ar", "bg", "bn", "de", "en", "es", "fa", "fi", "fr", "gu", "he", "hi", "it", "ja", "kn",
+    "ko", "ml", "mr", "ne", "pa", "pl", "pt", "ru", "sw", "ta", "te", "th", "uk", "ur", "vi",
+)  # fmt: skip
 """ISO 639-1 codes of the languages that IFEval asks for; detection chooses among these."""
 
 
@@ -103,7 +105,7 @@ def sentences(text: str) -> list[str]:
     return [part for part in parts if re.search(r"\w", part)]
 
 
-def language(text: str) -> str:
+def detect_language(text: str) -> str:
     """Return the likeliest of LANGUAGES, as its ISO 639-1 code."""
     return str(_identifier().classify(text.lower())[0])
 
@@ -111,12 +113,12 @@ def language(text: str) -> str:
 @cache
 def _identifier() -> Any:
     try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+        langid = import_module("py3langid.langid")
     except ModuleNotFoundError:
         raise CheckerUnavailableError(
             "this instruction names a language, and telling languages apart needs py3langid"
         ) from None
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE)
     identifier.set_languages(LANGUAGES)
     return identifier
 
@@ -183,7 +185,7 @@ def _letter_frequency(text: str, letter: str, let_relation: str, let_frequency: 
 
 @_checker("language:response_language")
 def _response_language(text: str, language: str) -> bool:
-    return globals()["language"](text) == language
+    return detect_language(text) == language
 
 
 @_checker("length_constraints:number_words")
@@ -198,11 +200,117 @@ def _number_sentences(text: str, relation: str, num_sentences: int) -> bool:
 
 @_checker("length_constraints:number_paragraphs")
 def _number_paragraphs(text: str, num_paragraphs: int) -> bool:
-    """Paragraphs stand between dividers of three asterisks; only the outer two may be blank."""
-    first, *inner, last = ["", *re.split(r"\*\*\*", text), ""][1:-1] or [""], ""
-    return False
+    """Paragraphs stand between dividers of three asterisks; only outer ones may be blank."""
+    paragraphs = [part.strip() for part in text.split("***")]
+    if not paragraphs[0]:
+        del paragraphs[0]
+    if paragraphs and not paragraphs[-1]:
+        del paragraphs[-1]
+    return all(paragraphs) and len(paragraphs) == num_paragraphs
+
+
+@_checker("length_constraints:nth_paragraph_first_word")
+def _nth_paragraph_first_word(
+    text: str, num_paragraphs: int, nth_paragraph: int, first_word: str
+) -> bool:
+    """Paragraphs stand between blank lines, and are counted from 1."""
+    paragraphs = [part for part in re.split(r"\n\s*\n", text) if part.strip()]
+    if len(paragraphs) != num_paragraphs or not 1 <= nth_paragraph <= num_paragraphs:
+        return False
+    return _first_word(paragraphs[nth_paragraph - 1], first_word)
+
+
+@_checker("detectable_content:number_placeholders")
+def _number_placeholders(text: str, num_placeholders: int) -> bool:
+    return len(re.findall(r"\[[^\]]+\]", text)) >= num_placeholders
+
+
+@_checker("detectable_content:postscript")
+def _postscript(text: str, postscript_marker: str) -> bool:
+    """The marker's letters with stops between them, and text after it."""
+    letters = [letter for letter in postscript_marker if letter.isalpha()]
+    marker = r"\.\s?".join(letters)
+    return bool(re.search(rf"(?<![\w.]){marker}\b\W*\w", text, re.IGNORECASE))
+
+
+@_checker("detectable_format:number_bullet_lists")
+def _number_bullet_lists(text: str, num_bullets: int) -> bool:
+    """A bullet is a line that starts with * or -; the number is exact."""
+    return len(re.findall(r"^\s*(?:\*(?!\*)|-(?!--))", text, re.MULTILINE)) == num_bullets
+
+
+@_checker("detectable_format:constrained_response")
+def _constrained_response(text: str) -> bool:
+    return any(f"My answer is {choice}." in text for choice in ("yes", "no", "maybe"))
+
+
+@_checker("detectable_format:number_highlighted_sections")
+def _number_highlighted_sections(text: str, num_highlights: int) -> bool:
+    """Text of one line between single or double asterisks, at least this often."""
+    spans = re.findall(r"(\*{1,2})[^\s*](?:[^*\n]*[^\s*])?\1", text)
+    return len(spans) >= num_highlights
+
+
+@_checker("detectable_format:multiple_sections")
+def _multiple_sections(text: str, section_spliter: str, num_sections: int) -> bool:
+    return len(re.findall(rf"\b{re.escape(section_spliter)}\s+\w+", text)) >= num_sections
+
+
+@_checker("detectable_format:json_format")
+def _json_format(text: str) -> bool:
+    """The whole reply is JSON, bare or in one Markdown fence."""
+    bare = re.sub(r"^```(?:json)?\s*|\s*```$", "", text.strip(), flags=re.IGNORECASE)
+    try:
+        json.loads(bare)
+    except ValueError:
+        return False
+    return True
+
+
+@_checker("detectable_format:title")
+def _title(text: str) -> bool:
+    return bool(re.search(r"<<[^\n<>]*[^\s<>][^\n<>]*>>", text))
+
+
+@_checker("combination:two_responses")
+def _two_responses(text: str) -> bool:
+    """Two different responses between six asterisks."""
+    responses = [part.strip() for part in text.split("******")]
+    return len(responses) == 2 and all(responses) and responses[0] != responses[1]
+
+
+@_checker("combination:repeat_prompt")
+def _repeat_prompt(text: str, prompt_to_repeat: str) -> bool:
+    return text.strip().lower().startswith(prompt_to_repeat.strip().lower())
 
 
 @_checker("startend:end_checker")
 def _end_checker(text: str, end_phrase: str) -> bool:
     return text.strip().strip('"').lower().endswith(end_phrase.strip().lower())
+
+
+@_checker("startend:quotation")
+def _quotation(text: str) -> bool:
+    bare = text.strip()
+    return len(bare) > 2 and bare[0] == bare[-1] == '"'
+
+
+@_checker("change_case:capital_word_frequency")
+def _capital_word_frequency(text: str, capital_relation: str, capital_frequency: int) -> bool:
+    capitals = sum(word.isupper() for word in words(text))
+    return _holds(capitals, capital_relation, capital_frequency)
+
+
+@_checker("change_case:english_capital")
+def _english_capital(text: str) -> bool:
+    return text.isupper() and detect_language(text) == "en"
+
+
+@_checker("change_case:english_lowercase")
+def _english_lowercase(text: str) -> bool:
+    return text.islower() and detect_language(text) == "en"
+
+
+@_checker("punctuation:no_comma")
+def _no_comma(text: str) -> bool:
+    return "," not in text

@@ -39,7 +39,7 @@ NUMERALS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
 
 def use(*words: str) -> Constraint:
     """Every word occurs."""
-    return Constraint("keywords:existence", {"keywords": words})
+    return Constraint("whole_words", {"keywords": words})
 
 
 def avoid(*words: str) -> Constraint:
@@ -83,7 +83,7 @@ def _far(r: random.Random) -> Made:
 
 
 def _short(r: random.Random) -> Made:
-    topic, most = _topic(r)[0], r.randint(6, 10)
+    topic, most = _topic(r)[0], r.randint(8, 10)
     asked = f"Write one short sentence about {topic}, with at most {most} words."
     return asked, (sentences(1), length("at most", most))
 
@@ -95,7 +95,7 @@ def _question(r: random.Random) -> Made:
 
 def _list(r: random.Random, count: int) -> Made:
     asked = f"Name {NUMERALS[count]} {r.choice(CATEGORIES)}, separated by commas."
-    return asked, (Constraint("comma_list", {"items": count}),)
+    return asked, (Constraint("comma_list", {"count": count}),)
 
 
 def _three(r: random.Random) -> Made:
@@ -164,8 +164,8 @@ def _two(r: random.Random) -> Made:
 
 
 LEVELS: tuple[tuple[Callable[[random.Random], Made], ...], ...] = (
-    (_short, _question),
-    (_near, _far, _three),
+    (_near, _far),
+    (_question, _three, _short),
     (_opener, _long, _near_question),
     (_near_short, _near_far, _five),
     (_near_opener, _near_long, _near_without, _two),
