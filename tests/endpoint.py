@@ -94,7 +94,7 @@ def serve(endpoint: Endpoint) -> Iterator[Endpoint]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     endpoint.base_url = f"http://127.0.0.1:{server.server_port}/v1"
     try:

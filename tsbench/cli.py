@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
@@ -30,19 +32,26 @@ def main() -> None:
         sys.exit(0 if command in ("-h", "--help") else 2)
     sys.argv[1:2] = []
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
+
+    def run(config: DictConfig) -> None:
+        with one_sentence(command):
+            instantiate(config, _convert_="all")()
+
+    with one_sentence(command):
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)(run)()
+
+
+@contextmanager
+def one_sentence(command: str) -> Iterator[None]:
+    """End on a bad input with its sentence and exit code 2; let every other error through."""
+    try:
+        yield
     except Exception as error:
         sentence = refusal(error, CONF, command)
         if sentence is None:
             raise
         print(f"tsbench {command}: {sentence}", file=sys.stderr)
         sys.exit(2)
-
-
-def run(config: DictConfig) -> None:
-    """Instantiate the command and call it."""
-    instantiate(config, _convert_="all")()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""From samples to outcomes, from outcomes to curves, from curves to knees: frame in, frame out."""
+"""From outcomes to curves, and from curves to knees: frame in, frame out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,21 +10,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsbench.knee import Knee, locate
-from tsbench.pool import best_of_k, expected_max, maj_at_k, pass_at_k
+from tsbench.outcomes import (
+    BLANK,
+    MAJORITY,
+    ORACLE,
+    SPENDS,
+    accuracies,
+    best_of_outcomes,
+    outcomes_from_samples,
+    require,
+)
+
+__all__ = ["best_of_outcomes", "curves", "knees", "outcomes_from_samples"]
 
 Array = NDArray[np.float64]
+Names = tuple[str, str, str, str]
 
-LOST = ("error", "timeout", "sandbox_error")
-"""Statuses of the infrastructure: such a draw leaves the pool."""
-BLANK = ("truncated", "unparsed", "refused")
-"""Statuses that the model reached without an answer: such a draw counts, and is not correct."""
-STATUSES = ("ok", *BLANK, *LOST)
-SPENDS = ("tokens", "prompt_tokens", "verifier_tokens", "flops", "dollars", "seconds", "asks")
-POOL = ["task_class", "task", "problem_id", "stratum", "model", "thinking_budget"]
 CURVE = ["task_class", "stratum", "model", "strategy"]
 ALL = "all"
 """The stratum that is the class as a whole."""
-ORACLE = "pass@k"
+FRONTIER = "frontier"
 BUDGETS = 10
 """The most budgets of one fit."""
 HELD = 0.9
@@ -32,55 +37,27 @@ HELD = 0.9
 LIMIT = 0.05
 """Cap-hit and missing rates above this are flagged."""
 BINDS = 1.02
-"""A budget binds when it spends this many times as much as the one before."""
-
-
-def outcomes_from_samples(samples: pd.DataFrame, *, blank: str = "drop") -> pd.DataFrame:
-    """Return the exact pass@k and maj@k of every problem's pool, a row for each k = 1..n.
-
-    `samples` has a row per draw: task_class, problem_id and correct (0, 1 or null); for votes
-    `answer`; for spend `completion_tokens` (or `tokens`), `prompt_tokens`, `seconds`, `flops`
-    and `dollars`; also task, stratum, model, thinking_budget, status, kind and partial where
-    known. Rows of another kind than "draw" and partial draws are left out. A draw that the
-    infrastructure lost (error, timeout, sandbox_error) leaves its pool; one without an answer
-    (truncated, unparsed, refused, or ungraded) stays in it as a blank: it counts in k, is not
-    correct, and votes for nothing (blank="drop") or with the other blanks (blank="vote").
-    `missing_rate` and `cap_hit_rate` are the shares of blank and of truncated draws. A problem
-    that lost every draw has one row without `correct`. Draws under a thinking budget are pools of
-    their own, with the budget in the strategy's name.
-
-    Raises ValueError for a missing column, no draws, and a `correct` or `status` that is none.
-    """
-    draws = _draws(samples)
-    voted = "answer" in draws
-    rows = []
-    for names, pool in draws.groupby(POOL, dropna=False, sort=False):
-        kept = pool[~pool["status"].isin(LOST)]
-        strategies = {ORACLE: _coverage(kept)}
-        if voted:
-            strategies["maj@k"] = _majority(kept, blank)
-        rows += [_outcomes(names, strategy, pool, kept, c) for strategy, c in strategies.items()]
-    return pd.concat(rows, ignore_index=True)
-
-
-def best_of_outcomes(draws: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return the exact best-of-k of every problem's pool by `score`, under the strategy `name`.
-
-    `draws` is a samples table (see `outcomes_from_samples`) with `score`, NaN where the verifier
-    gave none: such a draw is chosen only when no other can be. What the verifier spent on a
-    draw is in `verifier_prompt_tokens`, `verifier_completion_tokens` and `verifier_seconds`
-    where known; it is added to the draw's own prompt tokens, tokens and seconds, and its tokens
-    are also told apart in `verifier_tokens`. Raises ValueError as `outcomes_from_samples` does.
-    """
-    _need(draws, ("score",), "draws")
-    table = _draws(draws)
-    rows = []
-    for names, pool in table.groupby(POOL, dropna=False, sort=False):
-        kept = pool[~pool["status"].isin(LOST)]
-        score = kept["score"].to_numpy(float)
-        chosen = best_of_k(score, _right(kept)) if len(kept) else np.array([np.nan])
-        rows.append(_outcomes(names, name, pool, kept, chosen))
-    return pd.concat(rows, ignore_index=True)
+"""A budget binds when it spends this many times as much as every one before."""
+STEP = 1.3
+"""The least ratio of neighbouring spends on a frontier."""
+FOUND = {
+    "knee": "knee",
+    "low": "low",
+    "high": "high",
+    "verdict": "verdict",
+    "accuracy_at_knee": "accuracy_at_knee",
+    "peak": "peak",
+    "peak_accuracy": "peak_accuracy",
+    "p_turnover": "p_fall",
+    "p_value": "p_value",
+    "p_beyond": "p_beyond",
+    "gain_left": "gain_left",
+    "gain95": "gain95",
+    "half_delta": "half_delta",
+    "double_delta": "double_delta",
+    "family": "family",
+}
+"""Columns of `knees` and the fields of Knee that they hold."""
 
 
 def curves(outcomes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
@@ -91,10 +68,10 @@ def curves(outcomes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     in ten have, and the problems that have all of those; `n_dropped` counts the others. Spend
     columns are means a problem. The stratum "all" is the class as a whole.
 
-    Raises ValueError for a missing column.
+    Raises ValueError for a missing column and where no accuracy is known.
     """
     rows = []
-    for names, cell in _cells(_outcome_table(outcomes)):
+    for names, cell in _cells(_outcome_table(outcomes)).items():
         accuracy = cell.Z.mean(axis=0)
         half = _band(cell.Z, seed)
         frame = pd.DataFrame(
@@ -121,33 +98,35 @@ def knees(
     """Return the knee of every curve on every axis, and of each class's frontier.
 
     A row per class, stratum, model, strategy and axis; see `tsbench.knee.Knee` for the columns.
-    An axis without a known spend is left out; where none is known the axis is "asks". A curve is
-    fitted on at most ten budgets, geometric in the budget (odd ones for votes, whose even ones
-    repeat them). The strategy "frontier" is the best deployable strategy (every one but the
-    oracle pass@k) at each spend, chosen on one half of the problems and valued on the other;
-    `chosen` names the strategy that it uses at its knee, and `knee_budget` is that one's.
+    An axis without a known spend is left out; where none of `axes` is known the last known one of
+    SPENDS is taken ("asks" where it is there). A curve is fitted on at most ten
+    budgets, geometric in the budget (odd ones for votes, whose even ones repeat them). The strategy
+    "frontier" is the best deployable strategy (every one but the oracle pass@k) at each spend,
+    with the largest budget that the spend pays for, chosen on one half of the problems and valued
+    on the other; `chosen` names the strategy at its knee and `knee_budget` is that one's budget.
 
-    Raises ValueError for a missing column and an unknown axis.
+    Raises ValueError for a missing column, an unknown axis, and no known spend or accuracy.
     """
     for axis in axes:
         if axis not in SPENDS:
             raise ValueError(f"axis {axis!r} is unknown; allowed are {', '.join(SPENDS)}.")
-    table = _outcome_table(outcomes)
-    cells = dict(_cells(table))
-    usable = [axis for axis in axes if any(cell.spends(axis) for cell in cells.values())]
+    cells = _cells(_outcome_table(outcomes))
+    usable = [axis for axis in SPENDS if any(cell.spends(axis) for cell in cells.values())]
+    if not usable:
+        raise ValueError(f"outcomes have no known spend; one of {', '.join(SPENDS)} is needed.")
     rows = []
-    for axis in usable or ["asks"]:
+    for axis in [axis for axis in axes if axis in usable] or usable[-1:]:
         known = {names: cell for names, cell in cells.items() if cell.spends(axis)}
         rows += [_knee_row(names, cell, axis, delta, seed) for names, cell in known.items()]
-        for group in dict.fromkeys(names[:3] for names in known):
-            parts = {
-                names[3]: cell
+        for group in dict.fromkeys((names[0], names[1], names[2]) for names in known):
+            deployable = {
+                names[3]: _thinned(names[3], cell)
                 for names, cell in known.items()
                 if names[:3] == group and not names[3].startswith(ORACLE)
             }
-            if parts:
-                rows.append(_frontier_row(group, parts, axis, delta, seed))
-    return pd.DataFrame(rows)
+            if deployable and len(_common(deployable.values())):
+                rows.append(_frontier_row(group, deployable, axis, delta, seed))
+    return _typed(rows)
 
 
 @dataclass(frozen=True)
@@ -162,8 +141,8 @@ class Cell:
     samples: int
 
     def spends(self, axis: str) -> bool:
-        """Say whether the spend on `axis` is known at every budget."""
-        return axis in self.means and bool(self.means[axis].notna().all())
+        """Say whether the spend on `axis` is known, and not zero, at every budget."""
+        return axis in self.means and bool((self.means[axis] > 0).all())
 
     def at(self, keep: NDArray[np.int64]) -> Cell:
         """Return the cell at the budgets with these indices."""
@@ -177,170 +156,58 @@ class Cell:
         )
 
 
-def _need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
-    for column in columns:
-        if column not in table:
-            raise ValueError(
-                f"{what} have no column {column!r}; found {', '.join(map(str, table.columns))}."
-            )
-
-
-def _draws(samples: pd.DataFrame) -> pd.DataFrame:
-    _need(samples, ("task_class", "problem_id", "correct"), "samples")
-    draws = samples
-    if "kind" in draws:
-        draws = draws[draws["kind"] == "draw"]
-    if "partial" in draws:
-        draws = draws[~draws["partial"].fillna(value=False).astype(bool)]
-    if draws.empty:
-        raise ValueError("samples have no draw.")
-    correct = pd.to_numeric(draws["correct"], errors="coerce").astype(float)
-    odd = (draws["correct"].notna() & correct.isna()) | ~(correct.isna() | correct.isin([0, 1]))
-    if odd.any():
-        row = draws.index[odd][0]
-        raise ValueError(
-            f"samples row {row} has correct = {draws['correct'][row]!r}; allowed are 0, 1 and null."
-        )
-    draws = draws.assign(correct=correct)
-    fill = {"task": draws["task_class"], "stratum": None, "model": "unknown", "status": "ok"}
-    for column, value in {**fill, "thinking_budget": np.nan}.items():
-        if column not in draws:
-            draws = draws.assign(**{column: value})
-    draws = draws.assign(status=draws["status"].fillna("ok"))
-    unknown = ~draws["status"].isin(STATUSES)
-    if unknown.any():
-        raise ValueError(
-            f"samples have status {draws['status'][unknown].iloc[0]!r}; "
-            f"allowed are {', '.join(STATUSES)}."
-        )
-    if "completion_tokens" in draws:
-        draws = draws.assign(tokens=draws["completion_tokens"])
-    blank = draws["status"].isin(BLANK) | (draws["correct"].isna() & (draws["status"] == "ok"))
-    return draws.assign(blank=blank)
-
-
-def _right(kept: pd.DataFrame) -> Array:
-    right: Array = np.where(kept["blank"], 0.0, kept["correct"].fillna(0.0)).astype(float)
-    return right
-
-
-def _coverage(kept: pd.DataFrame) -> Array:
-    if kept.empty:
-        return np.array([np.nan])
-    return pass_at_k(len(kept), int(_right(kept).sum()))
-
-
-def _majority(kept: pd.DataFrame, blank: str) -> Array:
-    if kept.empty:
-        return np.array([np.nan])
-    answer = kept["answer"]
-    votes = answer.notna() & ~kept["blank"] & (answer.astype(str).str.strip() != "")
-    groups = kept[votes].groupby(answer[votes].astype(str), sort=True)["correct"]
-    return maj_at_k(groups.size(), groups.mean(), int((~votes).sum()), blank=blank)
-
-
-def _outcomes(
-    names: Hashable, strategy: str, pool: pd.DataFrame, kept: pd.DataFrame, correct: Array
-) -> pd.DataFrame:
-    labels = dict(zip(POOL, names, strict=True))  # type: ignore[call-overload]
-    thinking = labels["thinking_budget"]
-    if not pd.isna(thinking):
-        strategy = f"{strategy} (thinking {thinking:g})"
-    k = np.arange(1, correct.size + 1)
-    lost = kept.empty
-
-    def mean(column: str) -> float:
-        known = kept[column].astype(float) if column in kept else pd.Series(dtype=float)
-        return float(known.mean()) if known.notna().any() else float("nan")
-
-    def verifier(column: str) -> float:
-        return mean(column) if column in kept else 0.0
-
-    read, made = verifier("verifier_prompt_tokens"), verifier("verifier_completion_tokens")
-    seconds = np.full(k.size, np.nan)
-    if "seconds" in kept and kept["seconds"].notna().any() and not lost:
-        each = kept["seconds"].astype(float).fillna(mean("seconds"))
-        if "verifier_seconds" in kept:
-            each = each + kept["verifier_seconds"].astype(float).fillna(0.0)
-        seconds = expected_max(each)
-    frame = pd.DataFrame(
-        {
-            "strategy": strategy,
-            "budget": k,
-            "replicate": 0,
-            "correct": correct,
-            "status": pool["status"].iloc[0] if lost else "ok",
-            "tokens": k * (mean("tokens") + made),
-            "prompt_tokens": k * (mean("prompt_tokens") + read),
-            "verifier_tokens": k * (read + made),
-            "flops": k * mean("flops"),
-            "dollars": k * mean("dollars"),
-            "seconds": seconds,
-            "asks": k,
-            "missing_rate": float("nan") if lost else kept["blank"].mean(),
-            "cap_hit_rate": float("nan") if lost else (kept["status"] == "truncated").mean(),
-            "pool": len(kept),
-        }
-    )
-    for place, label in enumerate(POOL):
-        frame.insert(place, label, labels[label])
-    return frame
-
-
 def _outcome_table(outcomes: pd.DataFrame) -> pd.DataFrame:
-    _need(outcomes, ("task_class", "problem_id", "strategy", "budget", "correct"), "outcomes")
-    table = outcomes.assign(problem_id=outcomes["problem_id"].astype(str))
-    for column, value in {"model": "unknown", "status": "ok", "stratum": None}.items():
-        if column not in table:
-            table = table.assign(**{column: value})
+    require(outcomes, ("task_class", "problem_id", "strategy", "budget", "correct"), "outcomes")
+    defaults = {"model": "unknown", "status": "ok", "stratum": None, "task": ""}
+    table = outcomes.assign(
+        **{column: value for column, value in defaults.items() if column not in outcomes},
+        correct=accuracies(outcomes, "outcomes", whole=False),
+    )
     blank = table["correct"].isna() & table["status"].isin(BLANK)
-    if "missing_rate" not in table:
-        table = table.assign(missing_rate=blank.astype(float))
-    if "cap_hit_rate" not in table:
-        table = table.assign(cap_hit_rate=(table["status"] == "truncated").astype(float))
-    correct = table["correct"].astype(float)
-    table = table.assign(correct=correct.where(~blank, 0.0))
-    if "task" in table:
-        table = table.assign(problem_id=table["task"].astype(str) + "/" + table["problem_id"])
+    table["correct"] = table["correct"].mask(blank, 0.0)
+    rates = {"missing_rate": blank, "cap_hit_rate": table["status"] == "truncated"}
+    for column, counted in rates.items():
+        share = counted.astype(float)
+        table[column] = table[column].fillna(share) if column in table else share
+    table["problem"] = table["task"].astype(str) + "/" + table["problem_id"].astype(str)
     return table
 
 
-def _cells(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str, str], Cell]]:
-    keys = ["task_class", "model", "strategy"]
-    for (task_class, model, strategy), rows in table.groupby(keys, sort=True):
-        strata = sorted(rows["stratum"].dropna().unique())
-        for stratum in [ALL, *strata]:
-            part = rows if stratum == ALL else rows[rows["stratum"] == stratum]
+def _cells(table: pd.DataFrame) -> dict[Names, Cell]:
+    cells = {}
+    for (task_class, model, strategy), rows in table.groupby(["task_class", "model", "strategy"]):
+        for stratum, part in [(ALL, rows), *rows.groupby("stratum")]:
             cell = _cell(part)
             if cell is not None:
-                yield (str(task_class), str(stratum), str(model), str(strategy)), cell
+                cells[str(task_class), str(stratum), str(model), str(strategy)] = cell
+    if not cells:
+        raise ValueError("outcomes have no problem whose correct is known at its budgets.")
+    return cells
 
 
 def _cell(rows: pd.DataFrame) -> Cell | None:
     columns = [c for c in (*SPENDS, "cap_hit_rate", "missing_rate") if c in rows]
     known = rows[rows["correct"].notna()]
-    if known.empty:
-        return None
-    each = known.groupby(["problem_id", "budget"])[["correct", *columns]].mean()
-    wide = each["correct"].unstack("budget").sort_index(axis=1)
-    total = rows["problem_id"].nunique()
+    each = known.groupby(["problem", "budget"])[["correct", *columns]].mean()
+    wide = each.reset_index().pivot_table(index="problem", columns="budget", values="correct")
     wide = wide.loc[:, wide.notna().sum() >= HELD * len(wide)].dropna()
     if wide.empty:
         return None
-    inside = each[each.index.get_level_values("problem_id").isin(wide.index)]
-    means = inside.groupby("budget")[columns].mean().loc[wide.columns]
-    if "pool" in known:
-        samples = int(known.groupby("problem_id")["pool"].max().sum())
-    else:
-        samples = len(known)
-    budgets = wide.columns.to_numpy()
-    return Cell(wide.index, budgets, wide.to_numpy(), means, total - len(wide), samples)
+    inside = each[each.index.get_level_values("problem").isin(wide.index)]
+    pooled = "pool" in known and known["pool"].notna().all()
+    return Cell(
+        problems=wide.index,
+        budgets=wide.columns.to_numpy(),
+        Z=wide.to_numpy(),
+        means=inside.groupby("budget")[columns].mean().loc[wide.columns],
+        dropped=rows["problem"].nunique() - len(wide),
+        samples=int(known.groupby("problem")["pool"].max().sum()) if pooled else len(known),
+    )
 
 
-def _labelled(names: tuple[str, str, str, str], frame: pd.DataFrame) -> pd.DataFrame:
-    for place, (label, name) in enumerate(zip(CURVE, names, strict=True)):
-        frame.insert(place, label, name)
-    return frame
+def _labelled(names: Names, frame: pd.DataFrame) -> pd.DataFrame:
+    labels = dict(zip(CURVE, names, strict=True))
+    return frame.assign(**labels)[[*CURVE, *frame.columns]]
 
 
 def _band(Z: Array, seed: int, draws: int = 4000) -> Array:
@@ -362,7 +229,7 @@ def _band(Z: Array, seed: int, draws: int = 4000) -> Array:
     return half
 
 
-def _thin(budgets: NDArray[np.int64], odd: bool) -> NDArray[np.int64]:
+def _thin(budgets: NDArray[np.int64] | Array, odd: bool) -> NDArray[np.int64]:
     """Return the indices of at most BUDGETS budgets, geometric, the first and last among them."""
     index = np.arange(budgets.size)
     if odd and (budgets % 2 == 1).sum() >= 2:
@@ -374,142 +241,145 @@ def _thin(budgets: NDArray[np.int64], odd: bool) -> NDArray[np.int64]:
     return np.unique(index[np.abs(place[:, None] - targets[None, :]).argmin(axis=0)])
 
 
-def _binding(spend: Array) -> NDArray[np.int64]:
-    """Return the indices of budgets that spend more than every one before."""
+def _thinned(strategy: str, cell: Cell) -> Cell:
+    return cell.at(_thin(cell.budgets, odd=strategy.startswith(MAJORITY)))
+
+
+def _binding(spend: Array, ratio: float = BINDS) -> NDArray[np.int64]:
+    """Return the indices of budgets that spend `ratio` times as much as every one before."""
     keep = []
     most = 0.0
     for j, s in enumerate(spend):
-        if s > BINDS * most:
+        if s > ratio * most:
             keep.append(j)
             most = s
     return np.array(keep, dtype=np.int64)
 
 
-def _knee_row(
-    names: tuple[str, str, str, str], cell: Cell, axis: str, delta: float, seed: int
-) -> dict[str, object]:
-    thin = cell.at(_thin(cell.budgets, odd=names[3].startswith("maj@k")))
+def _knee_row(names: Names, cell: Cell, axis: str, delta: float, seed: int) -> dict[str, object]:
+    thin = _thinned(names[3], cell)
     binds = _binding(thin.means[axis].to_numpy(float))
     fitted = thin.at(binds)
     flags = _quality(cell)
     if binds.size < thin.budgets.size:
-        idle = np.delete(thin.budgets, binds)
-        flags.append(f"budgets that did not bind: {', '.join(map(str, idle))}")
-    spend = fitted.means[axis].to_numpy(float)
-    found = _locate(fitted.Z, spend, delta, seed, flags)
-    row = _row(names, axis, delta, found, flags, cell)
+        idle = ", ".join(f"{budget:g}" for budget in np.delete(thin.budgets, binds))
+        flags.append(f"budgets that did not bind: {idle}")
+    found = _fit(fitted.Z, fitted.means[axis].to_numpy(float), delta, seed, flags)
     place = found.knee_budget if found else 0
-    return row | {"knee_budget": fitted.budgets[place], "chosen": names[3]}
+    row = _row(names, axis, delta, found, flags, cell.dropped)
+    return row | {
+        "knee_budget": int(fitted.budgets[place]),
+        "accuracy_at_knee": found.accuracy_at_knee if found else fitted.Z[:, 0].mean(),
+        "chosen": names[3],
+        "n_problems": cell.Z.shape[0],
+        "n_samples": cell.samples,
+    }
 
 
 def _frontier_row(
-    group: tuple[str, ...], parts: dict[str, Cell], axis: str, delta: float, seed: int
+    group: tuple[str, str, str], parts: Mapping[str, Cell], axis: str, delta: float, seed: int
 ) -> dict[str, object]:
-    common = sorted(set.intersection(*(set(cell.problems) for cell in parts.values())))
-    options = [
-        (float(cell.means[axis].iloc[j]), strategy, budget, cell.Z[rows, j])
-        for strategy, cell in parts.items()
-        for rows in [cell.problems.get_indexer(pd.Index(common))]
-        for j, budget in enumerate(cell.budgets)
-    ]
-    spends = np.array([option[0] for option in options])
-    values = np.stack([option[3] for option in options], axis=1)
-    grid = _frontier_grid(spends)
-    allowed = spends[None, :] <= grid[:, None] * (1 + 1e-9)
-    half = np.random.default_rng(seed).permutation(len(common)) % 2
-    Z = np.full((len(common), grid.size), np.nan)
-    for side in (0, 1):
-        if (half != side).any():
-            score = np.where(allowed, values[half != side].mean(axis=0), -np.inf)
-            Z[half == side] = values[half == side][:, score.argmax(axis=1)]
-    cells = list(parts.values())
-    flags = list(dict.fromkeys(flag for cell in cells for flag in _quality(cell)))
-    found = _locate(Z, grid, delta, seed, flags) if len(common) > 1 else None
-    place = found.knee_budget if found else 0
-    best = np.where(allowed[place], values.mean(axis=0) if len(common) else 0.0, -np.inf).argmax()
-    whole = Cell(
-        pd.Index(common),
-        np.arange(grid.size),
-        Z,
-        pd.DataFrame(),
-        max(cell.dropped + len(cell.problems) for cell in cells) - len(common),
-        sum(cell.samples for cell in cells),
+    problems = _common(parts.values())
+    grid = _frontier_grid(parts.values(), axis)
+    bought = np.stack([_bought(cell, axis, grid) for cell in parts.values()], axis=1)
+    values = np.stack(
+        [
+            cell.Z[cell.problems.get_indexer(problems)][:, places]
+            for cell, places in zip(parts.values(), bought.T, strict=True)
+        ],
+        axis=2,
     )
-    row = _row((group[0], group[1], group[2], "frontier"), axis, delta, found, flags, whole)
-    return row | {"knee_budget": options[best][2], "chosen": options[best][1]}
+    Z = _cross_fitted(values, bought >= 0, np.random.default_rng(seed))
+    flags = list(dict.fromkeys(flag for cell in parts.values() for flag in _quality(cell)))
+    found = _fit(Z, grid, delta, seed, flags)
+    place = found.knee_budget if found else 0
+    best = int(_best(values.mean(axis=0), bought >= 0)[place])
+    chosen = list(parts)[best]
+    dropped = max(len(cell.problems) + cell.dropped for cell in parts.values()) - len(problems)
+    row = _row((*group, FRONTIER), axis, delta, found, flags, dropped)
+    return row | {
+        "knee_budget": int(parts[chosen].budgets[bought[place, best]]),
+        "accuracy_at_knee": found.accuracy_at_knee if found else values[:, place, best].mean(),
+        "chosen": chosen,
+        "n_problems": len(problems),
+        "n_samples": sum(cell.samples for cell in parts.values()),
+    }
 
 
-def _frontier_grid(spends: Array) -> Array:
-    """Return at most BUDGETS spends, geometric, each one that some strategy has."""
-    unique = np.unique(spends)
-    unique = unique[_binding(unique)]
-    if unique.size <= BUDGETS:
-        return unique
-    targets = np.linspace(np.log(unique[0]), np.log(unique[-1]), BUDGETS)
-    near = np.abs(np.log(unique)[:, None] - targets[None, :]).argmin(axis=0)
-    return np.asarray(unique[np.unique(near)])
+def _common(cells: Iterable[Cell]) -> pd.Index:
+    """Return the problems that every curve has."""
+    first, *others = (cell.problems for cell in cells)
+    for other in others:
+        first = first.intersection(other)
+    return first
 
 
-def _locate(Z: Array, spend: Array, delta: float, seed: int, flags: list[str]) -> Knee | None:
+def _frontier_grid(cells: Iterable[Cell], axis: str) -> Array:
+    """Return at most BUDGETS of the curves' spends, geometric, a step apart at the least."""
+    spends: Array = np.unique(np.concatenate([cell.means[axis].to_numpy(float) for cell in cells]))
+    grid = spends[_binding(spends, STEP)]
+    return grid[_thin(grid, odd=False)]
+
+
+def _bought(cell: Cell, axis: str, grid: Array) -> NDArray[np.int64]:
+    """Return the largest budget's index that each spend pays for, -1 where it pays for none."""
+    spend = np.maximum.accumulate(cell.means[axis].to_numpy(float))
+    places: NDArray[np.int64] = np.searchsorted(spend, grid, side="right") - 1
+    return places
+
+
+def _best(scores: Array, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the best allowed strategy at each spend; both are (spends, strategies)."""
+    return np.where(allowed, scores, -np.inf).argmax(axis=1)
+
+
+def _cross_fitted(values: Array, allowed: NDArray[np.bool_], rng: np.random.Generator) -> Array:
+    """Return the frontier (problems, spends), each half's strategies chosen on the other half.
+
+    `values` is (problems, spends, strategies), `allowed` (spends, strategies).
+    """
+    half = rng.permutation(values.shape[0]) % 2
+    Z = np.empty(values.shape[:2])
+    for side in (0, 1) if values.shape[0] > 1 else ():
+        best = _best(values[half != side].mean(axis=0), allowed)
+        Z[half == side] = values[half == side][:, np.arange(best.size), best]
+    return Z
+
+
+def _fit(Z: Array, spend: Array, delta: float, seed: int, flags: list[str]) -> Knee | None:
     if Z.shape[0] < 2 or Z.shape[1] < 2:
-        flags.append(f"no fit: {Z.shape[0]} problems and {Z.shape[1]} budgets that bind")
+        flags.append(f"no fit: {Z.shape[0]} problems at {Z.shape[1]} budgets that bind")
         return None
     return locate(Z, spend, delta=delta, seed=seed)
 
 
 def _quality(cell: Cell) -> list[str]:
-    flags = []
-    if "cap_hit_rate" in cell.means and cell.means["cap_hit_rate"].max() > LIMIT:
-        flags.append(f"made by the cap: up to {cell.means['cap_hit_rate'].max():.0%} truncated")
-    if "missing_rate" in cell.means and cell.means["missing_rate"].max() > LIMIT:
-        flags.append(f"missing: up to {cell.means['missing_rate'].max():.0%} without an answer")
-    if cell.dropped:
-        flags.append(f"{cell.dropped} problems without every budget left out")
-    return flags
+    rates = {"cap_hit_rate": "made by the cap: {:.0%} truncated", "missing_rate": "{:.0%} missing"}
+    worst = {column: float(cell.means[column].max()) for column in rates}
+    return [text.format(worst[column]) for column, text in rates.items() if worst[column] > LIMIT]
 
 
 def _row(
-    names: tuple[str, str, str, str],
-    axis: str,
-    delta: float,
-    found: Knee | None,
-    flags: list[str],
-    cell: Cell,
+    names: Names, axis: str, delta: float, found: Knee | None, flags: list[str], dropped: int
 ) -> dict[str, object]:
-    row: dict[str, object] = {
-        **dict(zip(CURVE, names, strict=True)),
-        "axis": axis,
-        "rule": f"delta={delta:g}",
-    }
-    read: dict[str, Callable[[Knee], object]] = {
-        "knee": lambda k: k.knee,
-        "low": lambda k: k.low,
-        "high": lambda k: k.high,
-        "verdict": lambda k: k.verdict,
-        "knee_budget": lambda k: k.knee_budget,
-        "accuracy_at_knee": lambda k: k.accuracy_at_knee,
-        "peak": lambda k: k.peak,
-        "peak_accuracy": lambda k: k.peak_accuracy,
-        "p_turnover": lambda k: k.p_fall,
-        "p_value": lambda k: k.p_value,
-        "p_beyond": lambda k: k.p_beyond,
-        "gain_left": lambda k: k.gain_left,
-        "half_delta": lambda k: k.half_delta,
-        "double_delta": lambda k: k.double_delta,
-        "gain95": lambda k: k.gain95,
-    }
-    for column, get in read.items():
-        value = get(found) if found else None
-        row[column] = np.nan if value is None and column != "verdict" else value
-    if not found:
-        row["verdict"] = "cannot tell"
-    row["n_problems"] = cell.Z.shape[0]
-    row["n_samples"] = cell.samples
-    row["family"] = found.family if found else None
-    row["params"] = (
-        ", ".join(f"{k} = {v:.3g} ± {found.errors[k]:.2g}" for k, v in found.params.items())
-        if found
-        else None
-    )
+    row: dict[str, object] = {**dict(zip(CURVE, names, strict=True)), "axis": axis}
+    row["rule"] = f"delta={delta:g}"
+    for column, name in FOUND.items():
+        row[column] = getattr(found, name) if found else None
+    row["verdict"] = found.verdict if found else "cannot tell"
+    row["params"] = _written(found) if found else None
+    if dropped:
+        flags = [*flags, f"{dropped} problems without every budget left out"]
     row["flags"] = "; ".join([*flags, *(found.flags if found else ())])
     return row
+
+
+def _typed(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Return the rows as a frame whose missing numbers are NaN."""
+    words = {*CURVE, "axis", "rule", "verdict", "family", "params", "flags", "chosen"}
+    table = pd.DataFrame(rows)
+    return table.astype({column: float for column in FOUND if column not in words})
+
+
+def _written(found: Knee) -> str:
+    return ", ".join(f"{k} = {v:.3g} ± {found.errors[k]:.2g}" for k, v in found.params.items())

@@ -10,7 +10,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from tsbench.curves import SPENDS, curves, knees, outcomes_from_samples
+from tsbench.curves import curves, knees
+from tsbench.outcomes import SPENDS, accuracies, outcomes_from_samples, require
+
+HEADINGS = ("class", "strategy", "knee", "95 % interval", "budget", "accuracy", "verdict")
 
 
 @dataclass(frozen=True)
@@ -84,50 +87,45 @@ def read(source: str) -> pd.DataFrame:
 
 def checked_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
     """Return `outcomes`, or raise ValueError that names the column or row that is wrong."""
-    found = ", ".join(map(str, outcomes.columns))
-    for column in ("task_class", "problem_id", "strategy", "budget", "correct"):
-        if column not in outcomes:
-            raise ValueError(f"outcomes have no column {column!r}; found {found}.")
-    if not any(c in outcomes and outcomes[c].notna().any() for c in SPENDS):
-        raise ValueError(f"outcomes have no known spend; one of {', '.join(SPENDS)} is needed.")
+    require(outcomes, ("task_class", "problem_id", "strategy", "budget", "correct"), "outcomes")
     if outcomes.empty:
         raise ValueError("outcomes have no row.")
-    correct = pd.to_numeric(outcomes["correct"], errors="coerce").astype(float)
-    odd = outcomes["correct"].notna() & ~correct.between(0.0, 1.0)
-    if odd.any():
-        row = outcomes.index[odd][0]
-        value = outcomes["correct"][row]
-        raise ValueError(
-            f"outcomes row {row} has correct = {value!r}; allowed are 0 to 1 and null."
-        )
+    if not any(column in outcomes and outcomes[column].notna().any() for column in SPENDS):
+        raise ValueError(f"outcomes have no known spend; one of {', '.join(SPENDS)} is needed.")
+    correct = accuracies(outcomes, "outcomes", whole=False)
     keys = ["task_class", "task", "problem_id", "model", "strategy", "budget", "replicate"]
     keys = [key for key in keys if key in outcomes]
     twice = outcomes.duplicated(keys)
     if twice.any():
-        row = outcomes.index[twice][0]
-        where = ", ".join(f"{key} = {outcomes[key][row]!r}" for key in keys)
+        row = int(twice.to_numpy().argmax())
+        where = ", ".join(f"{key} = {outcomes[key].iloc[row]!r}" for key in keys)
         raise ValueError(f"outcomes row {row} repeats {where}; number equal runs by replicate.")
     return outcomes.assign(correct=correct)
 
 
 def knee_table(found: pd.DataFrame) -> Table:
-    """Return a table for the terminal: a line per class, strategy and axis."""
-    table = Table(title="Knees")
-    for heading in ("class", "strategy", "axis", "knee [95 %]", "budget", "accuracy", "verdict"):
+    """Return a table for the terminal: a line per class, model, strategy and axis."""
+    table = Table(title="Knees: spend a problem beyond which a doubling buys less than delta")
+    several = len(set(found["model"])) > 1
+    for heading in (*(["model"] if several else []), *HEADINGS):
         table.add_column(heading)
-    whole = found[found["stratum"] == "all"]
-    for row in whole.itertuples():
+    for row in found[found["stratum"] == "all"].to_dict("records"):
+        spend = f"{_number(row['knee'], 'beyond')} {row['axis']}"
+        interval = f"{_number(row['low'], 'first')} to {_number(row['high'], 'beyond')}"
         table.add_row(
-            row.task_class,
-            row.strategy,
-            row.axis,
-            f"{_number(row.knee, 'beyond')} [{_number(row.low, '..')} to {_number(row.high, '..')}]",
-            str(row.knee_budget),
-            "" if pd.isna(row.accuracy_at_knee) else f"{row.accuracy_at_knee:.1%}",
-            row.verdict,
+            *([str(row["model"])] if several else []),
+            str(row["task_class"]),
+            str(row["strategy"]),
+            spend,
+            interval,
+            f"{row['knee_budget']:g}",
+            f"{row['accuracy_at_knee']:.1%}",
+            str(row["verdict"]),
         )
     return table
 
 
 def _number(value: float, missing: str) -> str:
-    return missing if pd.isna(value) else f"{value:.3g}"
+    if pd.isna(value):
+        return missing
+    return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"

@@ -96,7 +96,7 @@ def locate(
     grid = posterior.x
     knees = argmax(posterior, delta)
     at = float(np.median(knees))
-    low, high = _interval(knees, at, x, curve.clusters)
+    low, high = _interval(knees, at, x)
     beyond = float((knees == grid[-1]).mean())
     p_fall = float((posterior.curves.max(axis=1) > posterior.curves[:, -1] + FALL_MARGIN).mean())
     expected = _expected(posterior, curve)
@@ -162,14 +162,12 @@ def _expected(posterior: Posterior, curve: MeanCurve) -> Array:
     return np.clip(expected, 0.0, 1.0)
 
 
-def _interval(knees: Array, centre: float, x: Array, clusters: int) -> tuple[float, float]:
-    """Return 95 % quantiles, widened for few clusters and to a quarter grid step each way."""
+def _interval(knees: Array, centre: float, x: Array) -> tuple[float, float]:
+    """Return 95 % quantiles, widened to a quarter grid step each way."""
     low, high = np.quantile(knees, [0.025, 0.975])
-    stretch = stats.t.ppf(0.975, clusters - 1) / stats.norm.ppf(0.975)
     near = min(max(int(np.searchsorted(x, centre)), 1), x.size - 1)
     least = (x[near] - x[near - 1]) / 4.0
-    low = min(centre - stretch * (centre - low), centre - least)
-    high = max(centre + stretch * (high - centre), centre + least)
+    low, high = min(low, centre - least), max(high, centre + least)
     return max(float(low), 0.0), min(float(high), float(x[-1]))
 
 
@@ -222,7 +220,7 @@ def _flags(low: float, high: float, beyond: float, clusters: int, dropped: int) 
     flags = []
     width = high - low
     if width > WIDE:
-        need = round(clusters * (width / (WIDE / 2.0)) ** 2, -1)
+        need = int(round(clusters * (width / (WIDE / 2.0)) ** 2, -1))
         flags.append(
             f"too few queries: the interval spans {width:.1f} doublings, "
             f"about {need} queries would bring it to {WIDE / 2.0:g}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ LOST = ("error", "timeout", "sandbox_error")
 BLANK = ("truncated", "unparsed", "refused")
 """Statuses that the model reached without an answer: such a draw counts, and is not correct."""
 STATUSES = ("ok", *BLANK, *LOST)
+SPENDS = ("tokens", "prompt_tokens", "verifier_tokens", "flops", "dollars", "seconds", "asks")
 POOL = ["task_class", "task", "problem_id", "stratum", "model", "thinking_budget"]
 ORACLE = "pass@k"
 MAJORITY = "maj@k"
@@ -38,16 +40,13 @@ def outcomes_from_samples(samples: pd.DataFrame, *, blank: str = "drop") -> pd.D
 
     Raises ValueError for a missing column, no draws, and a `correct` or `status` that is none.
     """
+    if blank not in ("drop", "vote"):
+        raise ValueError(f"blank is {blank!r}; allowed are 'drop' and 'vote'.")
     draws = _draws(samples)
-    voted = "answer" in draws
-    rows = []
-    for names, pool in draws.groupby(POOL, dropna=False, sort=False):
-        kept = pool[~pool["status"].isin(LOST)]
-        strategies = {ORACLE: _coverage(kept)}
-        if voted:
-            strategies["maj@k"] = _majority(kept, blank)
-        rows += [_outcomes(names, strategy, pool, kept, c) for strategy, c in strategies.items()]
-    return pd.concat(rows, ignore_index=True)
+    tables = [_pooled(draws, ORACLE, _coverage)]
+    if "answer" in draws:
+        tables.append(_pooled(draws, MAJORITY, lambda kept: _majority(kept, blank)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def best_of_outcomes(draws: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -59,18 +58,14 @@ def best_of_outcomes(draws: pd.DataFrame, name: str) -> pd.DataFrame:
     where known; it is added to the draw's own prompt tokens, tokens and seconds, and its tokens
     are also told apart in `verifier_tokens`. Raises ValueError as `outcomes_from_samples` does.
     """
-    _need(draws, ("score",), "draws")
-    table = _draws(draws)
-    rows = []
-    for names, pool in table.groupby(POOL, dropna=False, sort=False):
-        kept = pool[~pool["status"].isin(LOST)]
-        score = kept["score"].to_numpy(float)
-        chosen = best_of_k(score, _right(kept)) if len(kept) else np.array([np.nan])
-        rows.append(_outcomes(names, name, pool, kept, chosen))
-    return pd.concat(rows, ignore_index=True)
+    require(draws, ("score",), "draws")
+    return _pooled(
+        _draws(draws), name, lambda kept: best_of_k(kept["score"].to_numpy(float), _right(kept))
+    )
 
 
-def _need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+def require(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:
+    """Raise ValueError that names the first of `columns` that `table` has not."""
     for column in columns:
         if column not in table:
             raise ValueError(
@@ -78,91 +73,108 @@ def _need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
             )
 
 
+def accuracies(table: pd.DataFrame, what: str, *, whole: bool) -> pd.Series[float]:
+    """Return `correct` as floats, NaN where null; ValueError for a value that is no accuracy.
+
+    Allowed are 0 and 1 and, unless `whole`, what lies between.
+    """
+    correct = pd.to_numeric(table["correct"], errors="coerce").astype(float)
+    fits = correct.isin([0.0, 1.0]) if whole else correct.between(0.0, 1.0)
+    odd = table["correct"].notna() & ~fits
+    if odd.any():
+        row = odd.to_numpy().argmax()
+        allowed = "0, 1 and null" if whole else "0 to 1 and null"
+        raise ValueError(
+            f"{what} row {row} has correct = {table['correct'].iloc[row]!r}; allowed are {allowed}."
+        )
+    return correct
+
+
 def _draws(samples: pd.DataFrame) -> pd.DataFrame:
-    _need(samples, ("task_class", "problem_id", "correct"), "samples")
-    draws = samples
+    require(samples, ("task_class", "problem_id", "correct"), "samples")
+    correct = accuracies(samples, "samples", whole=True)
+    defaults = {
+        "task": samples["task_class"],
+        "stratum": None,
+        "model": "unknown",
+        "thinking_budget": np.nan,
+        "status": "ok",
+    }
+    draws = samples.assign(
+        **{column: value for column, value in defaults.items() if column not in samples},
+        correct=correct,
+    )
+    draws["status"] = draws["status"].fillna("ok")
+    if "completion_tokens" in draws:
+        draws["tokens"] = draws["completion_tokens"]
+    unknown = draws["status"][~draws["status"].isin(STATUSES)]
+    if len(unknown):
+        raise ValueError(
+            f"samples have status {unknown.iloc[0]!r}; allowed are {', '.join(STATUSES)}."
+        )
     if "kind" in draws:
         draws = draws[draws["kind"] == "draw"]
     if "partial" in draws:
         draws = draws[~draws["partial"].fillna(value=False).astype(bool)]
     if draws.empty:
         raise ValueError("samples have no draw.")
-    correct = pd.to_numeric(draws["correct"], errors="coerce").astype(float)
-    odd = (draws["correct"].notna() & correct.isna()) | ~(correct.isna() | correct.isin([0, 1]))
-    if odd.any():
-        row = draws.index[odd][0]
-        raise ValueError(
-            f"samples row {row} has correct = {draws['correct'][row]!r}; allowed are 0, 1 and null."
-        )
-    draws = draws.assign(correct=correct)
-    fill = {"task": draws["task_class"], "stratum": None, "model": "unknown", "status": "ok"}
-    for column, value in {**fill, "thinking_budget": np.nan}.items():
-        if column not in draws:
-            draws = draws.assign(**{column: value})
-    draws = draws.assign(status=draws["status"].fillna("ok"))
-    unknown = ~draws["status"].isin(STATUSES)
-    if unknown.any():
-        raise ValueError(
-            f"samples have status {draws['status'][unknown].iloc[0]!r}; "
-            f"allowed are {', '.join(STATUSES)}."
-        )
-    if "completion_tokens" in draws:
-        draws = draws.assign(tokens=draws["completion_tokens"])
-    blank = draws["status"].isin(BLANK) | (draws["correct"].isna() & (draws["status"] == "ok"))
-    return draws.assign(blank=blank)
+    return draws.assign(blank=draws["status"].isin(BLANK) | draws["correct"].isna())
 
 
 def _right(kept: pd.DataFrame) -> Array:
-    right: Array = np.where(kept["blank"], 0.0, kept["correct"].fillna(0.0)).astype(float)
-    return right
+    right: Array = kept["correct"].to_numpy(float)
+    return np.where(kept["blank"], 0.0, right)
 
 
 def _coverage(kept: pd.DataFrame) -> Array:
-    if kept.empty:
-        return np.array([np.nan])
     return pass_at_k(len(kept), int(_right(kept).sum()))
 
 
 def _majority(kept: pd.DataFrame, blank: str) -> Array:
-    if kept.empty:
-        return np.array([np.nan])
-    answer = kept["answer"]
-    votes = answer.notna() & ~kept["blank"] & (answer.astype(str).str.strip() != "")
-    groups = kept[votes].groupby(answer[votes].astype(str), sort=True)["correct"]
-    return maj_at_k(groups.size(), groups.mean(), int((~votes).sum()), blank=blank)
+    answer = kept["answer"].astype("string").str.strip()
+    votes = answer.notna() & (answer != "") & ~kept["blank"]
+    ballot = kept["correct"][votes].groupby(answer[votes])
+    return maj_at_k(ballot.size(), ballot.mean(), int((~votes).sum()), blank=blank)
 
 
-def _outcomes(
-    names: Hashable, strategy: str, pool: pd.DataFrame, kept: pd.DataFrame, correct: Array
+def _pooled(
+    draws: pd.DataFrame, strategy: str, estimate: Callable[[pd.DataFrame], Array]
 ) -> pd.DataFrame:
-    labels = dict(zip(POOL, names, strict=True))  # type: ignore[call-overload]
-    thinking = labels["thinking_budget"]
-    if not pd.isna(thinking):
-        strategy = f"{strategy} (thinking {thinking:g})"
-    k = np.arange(1, correct.size + 1)
-    lost = kept.empty
+    """Return the outcomes of every pool, `estimate` giving each one's accuracies for k = 1..n."""
+    tables = []
+    for values, pool in draws.groupby(POOL, dropna=False, sort=False):
+        labels: dict[str, Any] = dict(zip(POOL, values, strict=True))
+        thinking = labels["thinking_budget"]
+        name = strategy if pd.isna(thinking) else f"{strategy} (thinking {thinking:g})"
+        kept = pool[~pool["status"].isin(LOST)]
+        if kept.empty:
+            lost = {"budget": 1, "correct": np.nan, "status": pool["status"].iloc[0], "pool": 0}
+            table = pd.DataFrame([lost])
+        else:
+            table = _spent(kept).assign(correct=estimate(kept), status="ok", pool=len(kept))
+        tables.append(table.assign(**labels, strategy=name, replicate=0))
+    table = pd.concat(tables, ignore_index=True)
+    first = [*POOL, "strategy", "budget", "replicate", "correct", "status"]
+    return table[[*first, *(column for column in table if column not in first)]]
 
-    def mean(column: str) -> float:
-        known = kept[column].astype(float) if column in kept else pd.Series(dtype=float)
-        return float(known.mean()) if known.notna().any() else float("nan")
 
-    def verifier(column: str) -> float:
-        return mean(column) if column in kept else 0.0
+def _spent(kept: pd.DataFrame) -> pd.DataFrame:
+    """Return what k = 1..n draws of a pool cost, its own and its verifier's tokens together."""
+    k = np.arange(1, len(kept) + 1)
 
-    read, made = verifier("verifier_prompt_tokens"), verifier("verifier_completion_tokens")
+    def mean(column: str, absent: float = np.nan) -> float:
+        return float(kept[column].astype(float).mean()) if column in kept else absent
+
+    read, made = mean("verifier_prompt_tokens", 0.0), mean("verifier_completion_tokens", 0.0)
     seconds = np.full(k.size, np.nan)
-    if "seconds" in kept and kept["seconds"].notna().any() and not lost:
+    if not np.isnan(mean("seconds")):
         each = kept["seconds"].astype(float).fillna(mean("seconds"))
         if "verifier_seconds" in kept:
             each = each + kept["verifier_seconds"].astype(float).fillna(0.0)
         seconds = expected_max(each)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
-            "strategy": strategy,
             "budget": k,
-            "replicate": 0,
-            "correct": correct,
-            "status": pool["status"].iloc[0] if lost else "ok",
             "tokens": k * (mean("tokens") + made),
             "prompt_tokens": k * (mean("prompt_tokens") + read),
             "verifier_tokens": k * (read + made),
@@ -170,11 +182,7 @@ def _outcomes(
             "dollars": k * mean("dollars"),
             "seconds": seconds,
             "asks": k,
-            "missing_rate": float("nan") if lost else kept["blank"].mean(),
-            "cap_hit_rate": float("nan") if lost else (kept["status"] == "truncated").mean(),
-            "pool": len(kept),
+            "missing_rate": kept["blank"].mean(),
+            "cap_hit_rate": (kept["status"] == "truncated").mean(),
         }
     )
-    for place, label in enumerate(POOL):
-        frame.insert(place, label, labels[label])
-    return frame

@@ -501,9 +501,8 @@ def _strip(
                 [knee, knee], [upper.get_ylim()[0], height], color=colour, lw=0.7, ls=":", zorder=2
             )
             lower.plot([knee, knee], [-1.7, y], color=colour, lw=0.7, ls=":", zorder=2)
-        unit = words.unit(strategy)[1]
         lower.text(
-            1.03, y, f"{words.place(line, row, axis).words()} {unit}",
+            1.03, y, words.place(line, row, axis).words(strategy),
             transform=lower.get_yaxis_transform(), color=colour, fontsize=8.5,
             va="center_baseline",
         )  # fmt: skip

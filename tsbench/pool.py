@@ -22,7 +22,8 @@ def pass_at_k(n: int, c: int) -> Array:
     unless n >= 1 and 0 <= c <= n.
     """
     _check_counts(n, c)
-    return 1.0 - misses(n)[c]
+    solved: Array = 1.0 - misses(n)[c]
+    return solved
 
 
 def pass_hat_k(n: int, c: int) -> Array:
@@ -31,7 +32,8 @@ def pass_hat_k(n: int, c: int) -> Array:
     Yao et al. 2024 (arXiv 2406.12045). Raises ValueError unless n >= 1 and 0 <= c <= n.
     """
     _check_counts(n, c)
-    return misses(n)[n - c]
+    every: Array = misses(n)[n - c]
+    return every
 
 
 def maj_at_k(
@@ -134,9 +136,9 @@ def _win(counts: tuple[int, ...], m: int, blanks: int) -> Array:
         beaten = n - m - sum(strong)
         nodes, weights = roots_legendre(len(strong) // 2 + 1)
         u = (nodes[:, None] + 1.0) / 2.0
-        ways = np.broadcast_to(comb(beaten, np.arange(n + 1)), (nodes.size, n + 1))
+        ways: Array = np.tile(comb(beaten, np.arange(n + 1)), (nodes.size, 1))
         for r in strong:
-            below = comb(r, np.arange(t))
+            below: Array = comb(r, np.arange(t)).astype(np.float64)
             ways = ways @ _shifts(n, below) + u * comb(r, t) * _shifted(ways, t)
         won[t:] += comb(m, t) * ((weights / 2.0) @ ways)[: n + 1 - t]
     share: Array = won[1:] / comb(n, np.arange(1, n + 1))

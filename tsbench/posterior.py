@@ -11,6 +11,7 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.special import log_ndtr, logsumexp, ndtri_exp, roots_legendre
 
 from tsbench.shapes import Shape, dictionary, evaluate
@@ -23,6 +24,8 @@ STEPS = 16
 MISFIT = {0.0: 0.70, 0.01: 0.12, 0.02: 0.09, 0.05: 0.06, 0.10: 0.03}
 """Standard deviations of the misfit process (accuracy) and their prior masses."""
 MISFIT_LENGTH = 2.0
+ROUGH = 0.1
+"""Variance of a budget's own misfit, as a share of the process's: steps that no curve has."""
 LEVEL, LEVEL_SD = 0.5, 0.5
 AMPLITUDES = ((0.10, 0.10), (0.40, 0.30))
 """Standard deviations (rise, fall) of the half-normal amplitudes; each pair equally likely."""
@@ -41,6 +44,13 @@ class MeanCurve:
     def clusters(self) -> int:
         """The number of independent units."""
         return int(self.residuals.shape[0])
+
+    @property
+    def noise(self) -> Array:
+        """The covariance, inflated by the square of t over normal quantiles for few clusters."""
+        stretch = stats.t.ppf(0.975, self.clusters - 1) / stats.norm.ppf(0.975)
+        inflated: Array = stretch**2 * self.covariance
+        return inflated
 
 
 @dataclass(frozen=True)
@@ -103,11 +113,12 @@ def sample_posterior(x: Array, curve: MeanCurve, rng: np.random.Generator) -> Po
     design = np.stack([np.ones_like(rise), rise, -fall], axis=2)
     correlation = matern(np.subtract.outer(fine, fine))
     at_budgets = correlation[np.ix_(where, where)]
+    rough = ROUGH * np.eye(x.size)
 
     prior = np.log([shape.prior for shape in shapes])
     cells = []
     for (tau, mass), scales in product(MISFIT.items(), AMPLITUDES):
-        covariance = curve.covariance + tau**2 * at_budgets
+        covariance = curve.noise + tau**2 * (at_budgets + rough)
         evidence, centre, spread = _gls(
             design[:, where], curve.mean - LEVEL, covariance, (LEVEL_SD, *scales)
         )
@@ -128,7 +139,8 @@ def sample_posterior(x: Array, curve: MeanCurve, rng: np.random.Generator) -> Po
         rows = taus == tau
         free = tau * rng.standard_normal((rows.sum(), fine.size)) @ root.T
         left = curve.mean - curves[rows][:, where]
-        curves[rows] += _given(free, left, where, tau**2 * correlation, curve.covariance, rng)
+        noise = curve.noise + tau**2 * rough
+        curves[rows] += _given(free, left, where, tau**2 * correlation, noise, rng)
     return Posterior(fine, where, np.clip(curves, 0.0, 1.0), tuple(shapes), shape, amplitudes)
 
 
@@ -149,7 +161,7 @@ def _gls(
     y = whitener @ residual
     prior = np.diag(1.0 / np.square(scales))
     precision = X.transpose(0, 2, 1) @ X + prior
-    spread = np.linalg.inv(precision)
+    spread: Array = np.linalg.inv(precision).astype(np.float64)
     pull = np.einsum("mjp,j->mp", X, y)
     centre = np.einsum("mpq,mq->mp", spread, pull)
     fit = np.einsum("mp,mp->m", pull, centre) - y @ y

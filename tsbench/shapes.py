@@ -16,6 +16,7 @@ from scipy.special import betaln, expit
 
 Array = NDArray[np.float64]
 Family = Callable[..., Array]
+Grids = dict[Family, list[dict[str, float]]]
 
 
 def linear(x: Array) -> Array:
@@ -73,26 +74,32 @@ class Shape:
 def dictionary(span: float) -> list[Shape]:
     """Return the shapes for a grid that spans `span` doublings; their priors sum to one."""
     centres = np.linspace(0.0, span, int(np.clip(4 * span, 8, 40)) + 1)
-    rises = {
+    rises: Grids = {
         linear: _grid(),
         power: _grid(alpha=np.geomspace(0.15, 3.0, 12)),
         exponential: _grid(scale=np.exp2(np.linspace(-1.0, span, 16))),
         logistic: _grid(centre=centres, width=[0.05, 0.15, 0.3, 0.5, 0.8, 1.2]),
         coverage: _grid(alpha=[0.15, 0.3, 0.6, 1.2], beta=[0.5, 2.0, 8.0, 30.0]),
     }
-    before_fall = {
+    before_fall: Grids = {
         linear: _grid(),
         power: _grid(alpha=[0.4, 0.8, 1.6, 3.0]),
         logistic: _grid(centre=centres[2:-6:2], width=[0.1, 0.4]),
     }
-    falls = {
+    falls: Grids = {
         hinge: _grid(start=np.linspace(0.0, 0.85, 6) * span),
         quadratic: _grid(start=np.linspace(0.0, 0.85, 6) * span),
     }
     shapes = [Shape("flat", {}, 0.10, None, None)]
-    weights = {linear: 0.12, power: 0.16, exponential: 0.12, logistic: 0.16, coverage: 0.10}
+    masses: dict[Family, float] = {
+        linear: 0.12,
+        power: 0.16,
+        exponential: 0.12,
+        logistic: 0.16,
+        coverage: 0.10,
+    }
     for rise, grid in rises.items():
-        prior = weights[rise] / len(grid)
+        prior = masses[rise] / len(grid)
         shapes += [Shape(rise.__name__, p, prior, _bound(rise, p), None) for p in grid]
     for fall, grid in falls.items():
         prior = 0.04 / len(grid)
@@ -128,7 +135,8 @@ def _scaled(part: Callable[[Array], Array] | None, x: Array) -> Array:
     if part is None:
         return np.zeros_like(x)
     values = part(x) - part(x[:1])
-    return values / values[-1]
+    scaled: Array = values / values[-1]
+    return scaled
 
 
 def _grid(**values: object) -> list[dict[str, float]]:

@@ -121,11 +121,9 @@ def budget(strategy: str, value: float) -> str:
 
 def between(low: str | None, high: str | None) -> str:
     """Return an interval in words; a censored end is None."""
-    if low is None and high is None:
-        return "no bound on either side"
     if low is None:
-        return f"up to {high}"
-    return f"from {low}" if high is None else f"{low} to {high}"
+        return "unbounded" if high is None else f"{high} or less"
+    return f"{low} or more" if high is None else f"{low} to {high}"
 
 
 @dataclass(frozen=True)
@@ -137,13 +135,14 @@ class Place:
     high: float | None
     largest: float
 
-    def words(self) -> str:
-        """Return "5 (3 to 9)", or "beyond 32 (from 12)"."""
-        low = None if self.low is None else f"{self.low:,.0f}"
-        high = None if self.high is None else f"{self.high:,.0f}"
-        inside = between(low, high)
-        knee = f"beyond {self.largest:,.0f}" if self.knee is None else f"{self.knee:,.0f}"
-        return f"{knee} ({inside})"
+    def interval(self) -> str:
+        """Return the interval without a unit: "3 to 9", "3 or more"."""
+        return between(*(None if v is None else f"{v:,.0f}" for v in (self.low, self.high)))
+
+    def words(self, strategy: str) -> str:
+        """Return knee, unit and interval: "5 draws (3 to 9)", "beyond 32 draws (12 or more)"."""
+        knee = budget(strategy, self.largest if self.knee is None else self.knee)
+        return f"{'beyond ' if self.knee is None else ''}{knee} ({self.interval()})"
 
 
 def given(value: object) -> float | None:

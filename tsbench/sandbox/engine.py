@@ -25,10 +25,6 @@ SOURCE = Path(guest.__file__).read_text(encoding="utf-8")
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
-class SandboxUnavailable(RuntimeError):
-    """No engine on this machine holds a candidate."""
-
-
 @dataclass(frozen=True)
 class Engine:
     """A bwrap program and the interpreter that it starts; no `bwrap` is a bare subprocess.
@@ -52,9 +48,7 @@ class Engine:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         if self.bwrap is None:
             return subprocess.Popen(inner, start_new_session=True, **pipes)
-        nobody = (
-            {"user": NOBODY, "group": NOBODY, "extra_groups": ()} if os.geteuid() == 0 else {}
-        )
+        nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": ()} if os.geteuid() == 0 else {}
         with os.fdopen(os.memfd_create("filter"), "wb") as file:
             file.write(seccomp.program())
             file.flush()

@@ -118,12 +118,8 @@ def load(source: str, name: str) -> types.ModuleType:
 def serve(order: Json, exchange: Exchange) -> None:
     """Load a candidate, then answer every call with the value or with what it raised."""
     send, receive = exchange
-    try:
-        function = getattr(load(order["source"], "candidate"), order["entry_point"])
-        send({"loaded": True})
-    except BaseException as error:
-        send({"raised": shown(error)})
-        return
+    function = getattr(load(order["source"], "candidate"), order["entry_point"])
+    send({"loaded": True})
     while True:
         args, kwargs = decode(receive()["call"])  # type: ignore[misc]
         try:
@@ -151,9 +147,10 @@ def check(order: Json, exchange: Exchange) -> None:
         raised.append((kind if known else CandidateError)(reply["raised"]))
         raise raised[-1]
 
+    module = load(order["source"], "tests")
+    setattr(module, order["entry_point"], candidate)
+    send({"loaded": True})
     try:
-        module = load(order["source"], "tests")
-        setattr(module, order["entry_point"], candidate)
         module.check(candidate)
         send({"verdict": "pass", "reason": None})
     except BaseException as error:
@@ -191,7 +188,10 @@ def main() -> None:
     order = receive()
     limit(order["limits"])
     send({"ready": sys.version.split()[0]})
-    {"serve": serve, "check": check}[order["role"]](order, (send, receive))
+    try:
+        {"serve": serve, "check": check}[order["role"]](order, (send, receive))
+    except BaseException as error:
+        send({"raised": shown(error)})
 
 
 if __name__ == "__main__":

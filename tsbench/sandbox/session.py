@@ -21,6 +21,12 @@ MAX_READ = 4 * 2**20
 Trouble = Literal["error", "timeout", "sandbox_error"]
 Line = dict[str, Any]
 
+BLAMED: dict[str, tuple[str, Trouble]] = {
+    "serve": ("the candidate", "error"),
+    "check": ("the tests", "sandbox_error"),
+}
+"""Who speaks in each role of a guest, and whose failure it is when they stop making sense."""
+
 
 class Broken(Exception):  # noqa: N818
     """The conversation cannot go on; `status` and `reason` say whose doing it is."""
@@ -39,6 +45,7 @@ class Session:
 
     def __init__(self, engine: Engine, deadline: float, order: Mapping[str, Any]) -> None:
         self.deadline, self.order = deadline, order
+        self.who, self.blame = BLAMED[order["role"]]
         self.read = 0
         self.pending = b""
         try:
@@ -59,27 +66,39 @@ class Session:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.end()
 
     def begin(self) -> None:
-        """Hand over the order and wait until the guest is ready: before that, it is no fault of its."""
+        """Hand over the order; whatever goes wrong before the guest is ready is the sandbox's."""
         seconds = max(1, math.ceil(self.deadline - time.monotonic()) + 1)
         try:
             self.send({**self.order, "limits": {**LIMITS, "CPU": seconds}})
             ready = self.receive()
         except Broken as error:
             raise Broken("sandbox_error", self.complaint(error.reason)) from None
-        if "ready" not in ready:
-            raise Broken("sandbox_error", "the sandbox began with another word than ready")
         self.interpreter = str(ready["ready"])
+        loaded = self.receive()
+        if "loaded" not in loaded:
+            raise self.broken(f"did not load: {loaded.get('raised')}")
+
+    def broken(self, did: str) -> Broken:
+        """Return the end of the conversation through the guest's own doing."""
+        return Broken(self.blame, f"{self.who} {did}"[:300])
 
     def complaint(self, otherwise: str) -> str:
         """Return the last line that the engine wrote on its stderr."""
         assert self.process.stderr
         with contextlib.suppress(OSError):
-            if lines := (self.process.stderr.read(4096) or b"").decode(errors="replace").split("\n"):
+            if (
+                lines := (self.process.stderr.read(4096) or b"")
+                .decode(errors="replace")
+                .split("\n")
+            ):
                 said = [line for line in lines if line.strip()]
                 return f"the sandbox did not start: {said[-1][:200]}" if said else otherwise
         return otherwise
@@ -92,7 +111,7 @@ class Session:
                 self.wait(self.stdin.fileno(), select.POLLOUT)
                 data = data[os.write(self.stdin.fileno(), data) :]
         except BrokenPipeError:
-            raise Broken("error", "the candidate ended its process") from None
+            raise self.broken("ended the process") from None
 
     def receive(self) -> Line:
         """Read one line, at most MAX_READ bytes in the whole conversation."""
@@ -100,18 +119,18 @@ class Session:
             self.wait(self.stdout.fileno(), select.POLLIN)
             chunk = os.read(self.stdout.fileno(), 65536)
             if not chunk:
-                raise Broken("error", "the candidate ended its process")
+                raise self.broken("ended the process")
             self.read += len(chunk)
             if self.read > MAX_READ:
-                raise Broken("error", f"the candidate wrote more than {MAX_READ} bytes")
+                raise self.broken(f"wrote more than {MAX_READ} bytes")
             self.pending += chunk
         line, _, self.pending = self.pending.partition(b"\n")
         try:
             message = json.loads(line)
         except (ValueError, RecursionError):
-            raise Broken("error", "the candidate wrote over its answers") from None
+            raise self.broken("wrote something else than an answer") from None
         if not isinstance(message, dict):
-            raise Broken("error", "the candidate wrote over its answers")
+            raise self.broken("wrote something else than an answer")
         return message
 
     def value(self, data: object) -> object:
@@ -119,7 +138,7 @@ class Session:
         try:
             return decode(data)
         except (ValueError, RecursionError) as error:
-            raise Broken("error", f"the candidate answered {error}") from None
+            raise self.broken(f"answered {error}") from None
 
     def wait(self, fd: int, event: int) -> None:
         """Wait until a pipe is ready, or the deadline passes."""

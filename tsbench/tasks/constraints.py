@@ -253,7 +253,7 @@ def _number_highlighted_sections(text: str, num_highlights: int) -> bool:
 
 @_checker("detectable_format:multiple_sections")
 def _multiple_sections(text: str, section_spliter: str, num_sections: int) -> bool:
-    return len(re.findall(rf"\b{re.escape(section_spliter)}\s+\w+", text)) >= num_sections
+    return len(re.findall(rf"\b{re.escape(section_spliter)}\s?\d+", text)) >= num_sections
 
 
 @_checker("detectable_format:json_format")

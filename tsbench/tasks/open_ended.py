@@ -164,8 +164,8 @@ def _two(r: random.Random) -> Made:
 
 
 LEVELS: tuple[tuple[Callable[[random.Random], Made], ...], ...] = (
-    (_near, _far),
     (_question, _three, _short),
+    (_near, _far),
     (_opener, _long, _near_question),
     (_near_short, _near_far, _five),
     (_near_opener, _near_long, _near_without, _two),
