@@ -268,7 +268,7 @@ def _knee_row(names: Names, cell: Cell, axis: str, delta: float, seed: int) -> d
     place = found.knee_budget if found else 0
     row = _row(names, axis, delta, found, flags, cell.dropped)
     return row | {
-        "knee_budget": int(fitted.budgets[place]),
+        "knee_budget": fitted.budgets[place].item(),
         "accuracy_at_knee": found.accuracy_at_knee if found else fitted.Z[:, 0].mean(),
         "chosen": names[3],
         "n_problems": cell.Z.shape[0],
@@ -298,7 +298,7 @@ def _frontier_row(
     dropped = max(len(cell.problems) + cell.dropped for cell in parts.values()) - len(problems)
     row = _row((*group, FRONTIER), axis, delta, found, flags, dropped)
     return row | {
-        "knee_budget": int(parts[chosen].budgets[bought[place, best]]),
+        "knee_budget": parts[chosen].budgets[bought[place, best]].item(),
         "accuracy_at_knee": found.accuracy_at_knee if found else values[:, place, best].mean(),
         "chosen": chosen,
         "n_problems": len(problems),
@@ -330,7 +330,8 @@ def _bought(cell: Cell, axis: str, grid: Array) -> NDArray[np.int64]:
 
 def _best(scores: Array, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the best allowed strategy at each spend; both are (spends, strategies)."""
-    return np.where(allowed, scores, -np.inf).argmax(axis=1)
+    best: NDArray[np.int64] = np.where(allowed, scores, -np.inf).argmax(axis=1)
+    return best
 
 
 def _cross_fitted(values: Array, allowed: NDArray[np.bool_], rng: np.random.Generator) -> Array:
@@ -339,7 +340,7 @@ def _cross_fitted(values: Array, allowed: NDArray[np.bool_], rng: np.random.Gene
     `values` is (problems, spends, strategies), `allowed` (spends, strategies).
     """
     half = rng.permutation(values.shape[0]) % 2
-    Z = np.empty(values.shape[:2])
+    Z = np.full(values.shape[:2], np.nan)
     for side in (0, 1) if values.shape[0] > 1 else ():
         best = _best(values[half != side].mean(axis=0), allowed)
         Z[half == side] = values[half == side][:, np.arange(best.size), best]

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from pyarrow import ArrowInvalid
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tsbench.curves import curves, knees
+from tsbench.curves import ALL, curves, knees
 from tsbench.outcomes import SPENDS, accuracies, outcomes_from_samples, require
 
-HEADINGS = ("class", "strategy", "knee", "95 % interval", "budget", "accuracy", "verdict")
+HEADINGS = ("class", "strategy", "knee", "95 % interval", "budget", "correct", "verdict")
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,17 @@ class Fit:
 
 
 def read(source: str) -> pd.DataFrame:
-    """Read a parquet file, or all parquet files of a folder; ValueError where there is none."""
+    """Read a parquet file, or all parquet files of a folder; ValueError where that fails."""
     path = Path(source)
-    if path.is_dir():
-        parts = sorted(path.glob("*.parquet"))
-        if not parts:
-            raise ValueError(f"folder {source} has no parquet file.")
-        return pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"{source} is not there; give a parquet file or a run folder.")
-    return pd.read_parquet(path)
+    parts = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not parts:
+        raise ValueError(f"folder {source} has no parquet file.")
+    try:
+        return pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
+    except ArrowInvalid as error:
+        raise ValueError(f"{source} is not a parquet file that can be read.") from error
 
 
 def checked_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -98,26 +101,32 @@ def checked_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
     twice = outcomes.duplicated(keys)
     if twice.any():
         row = int(twice.to_numpy().argmax())
-        where = ", ".join(f"{key} = {outcomes[key].iloc[row]!r}" for key in keys)
+        where = ", ".join(f"{key} = {outcomes[key].tolist()[row]!r}" for key in keys)
         raise ValueError(f"outcomes row {row} repeats {where}; number equal runs by replicate.")
     return outcomes.assign(correct=correct)
 
 
 def knee_table(found: pd.DataFrame) -> Table:
-    """Return a table for the terminal: a line per class, model, strategy and axis."""
-    table = Table(title="Knees: spend a problem beyond which a doubling buys less than delta")
+    """Return a table for the terminal: a line per class, model and strategy, on the first axis."""
+    axis = found["axis"].iloc[0]
     several = len(set(found["model"])) > 1
+    table = Table(
+        title=f"Knees, in {axis} a problem",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for heading in (*(["model"] if several else []), *HEADINGS):
-        table.add_column(heading)
-    for row in found[found["stratum"] == "all"].to_dict("records"):
-        spend = f"{_number(row['knee'], 'beyond')} {row['axis']}"
-        interval = f"{_number(row['low'], 'first')} to {_number(row['high'], 'beyond')}"
+        table.add_column(heading, no_wrap=True)
+    shown = found[(found["stratum"] == ALL) & (found["axis"] == axis)]
+    for row in shown.to_dict("records"):
         table.add_row(
             *([str(row["model"])] if several else []),
             str(row["task_class"]),
             str(row["strategy"]),
-            spend,
-            interval,
+            _number(row["knee"], "beyond"),
+            f"{_number(row['low'], 'first')} to {_number(row['high'], 'beyond')}",
             f"{row['knee_budget']:g}",
             f"{row['accuracy_at_knee']:.1%}",
             str(row["verdict"]),
@@ -128,4 +137,7 @@ def knee_table(found: pd.DataFrame) -> Table:
 def _number(value: float, missing: str) -> str:
     if pd.isna(value):
         return missing
-    return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"
+    for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"

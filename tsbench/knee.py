@@ -90,7 +90,7 @@ def locate(
     """
     table, cost, groups, dropped = _checked(Z, spend, delta, clusters)
     curve = mean_curve(table, groups)
-    x = np.log2(cost / cost[0])
+    x = _doublings(cost)
     posterior = sample_posterior(x, curve, np.random.default_rng(seed))
 
     grid = posterior.x
@@ -232,6 +232,12 @@ def _flags(low: float, high: float, beyond: float, clusters: int, dropped: int) 
     return tuple(flags)
 
 
+def _doublings(spend: Array) -> Array:
+    """Return log2 of spend over the smallest, rounded so that equal grids are equal."""
+    rounded: Array = np.round(np.log2(spend / spend[0]), 9)
+    return rounded
+
+
 def _checked(
     Z: ArrayLike, spend: ArrayLike, delta: float, clusters: ArrayLike | None
 ) -> tuple[Array, Array, NDArray[np.int64] | None, int]:
@@ -243,7 +249,8 @@ def _checked(
         )
     if table.shape[1] < 2:
         raise ValueError(f"a knee needs at least 2 budgets, found {table.shape[1]}.")
-    if not (np.isfinite(cost).all() and cost[0] > 0 and (np.diff(cost) > 0).all()):
+    positive = np.isfinite(cost).all() and (cost > 0).all()
+    if not (positive and (np.diff(_doublings(cost)) > 0).all()):
         raise ValueError(f"spend must be positive and strictly increasing, found {cost.tolist()}.")
     outside = (table < 0.0) | (table > 1.0)
     if outside.any():

@@ -82,11 +82,10 @@ def accuracies(table: pd.DataFrame, what: str, *, whole: bool) -> pd.Series[floa
     fits = correct.isin([0.0, 1.0]) if whole else correct.between(0.0, 1.0)
     odd = table["correct"].notna() & ~fits
     if odd.any():
-        row = odd.to_numpy().argmax()
+        row = int(odd.to_numpy().argmax())
+        value = table["correct"].tolist()[row]
         allowed = "0, 1 and null" if whole else "0 to 1 and null"
-        raise ValueError(
-            f"{what} row {row} has correct = {table['correct'].iloc[row]!r}; allowed are {allowed}."
-        )
+        raise ValueError(f"{what} row {row} has correct = {value!r}; allowed are {allowed}.")
     return correct
 
 

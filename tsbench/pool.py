@@ -93,7 +93,7 @@ def best_of_k(scores: ArrayLike, correct: ArrayLike) -> Array:
     above = size[::-1].cumsum()[::-1] - size
     miss = misses(score.size)
     chosen: Array = mean @ (miss[above] - miss[above + size])
-    return chosen
+    return np.clip(chosen, right.min(), right.max())
 
 
 def expected_max(values: ArrayLike) -> Array:

@@ -7,12 +7,12 @@ mean's covariance across budgets and a small Gaussian process for what no shape 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.special import log_ndtr, logsumexp, ndtri_exp, roots_legendre
+from scipy.special import log_ndtr, logsumexp, ndtri, ndtri_exp, roots_legendre, stdtrit
 
 from tsbench.shapes import Shape, dictionary, evaluate
 
@@ -48,7 +48,7 @@ class MeanCurve:
     @property
     def noise(self) -> Array:
         """The covariance, inflated by the square of t over normal quantiles for few clusters."""
-        stretch = stats.t.ppf(0.975, self.clusters - 1) / stats.norm.ppf(0.975)
+        stretch = float(stdtrit(self.clusters - 1, 0.975) / ndtri(0.975))
         inflated: Array = stretch**2 * self.covariance
         return inflated
 
@@ -99,6 +99,33 @@ def mean_curve(Z: Array, clusters: NDArray[np.int64] | None = None) -> MeanCurve
     return MeanCurve(mean, covariance, residuals)
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What depends on the budgets alone, on a fine grid `x` of doublings."""
+
+    x: Array
+    budgets: NDArray[np.int64]
+    shapes: tuple[Shape, ...]
+    design: Array
+    """(shapes, x, 3): the columns of a, b and d."""
+    correlation: Array
+    """(x, x): of the misfit process; `root` is its Cholesky factor."""
+    root: Array
+
+
+@lru_cache(maxsize=16)
+def basis_on(x: tuple[float, ...]) -> Basis:
+    """Return the basis for budgets at `x` doublings; curves on the same budgets share it."""
+    shapes = tuple(dictionary(x[-1]))
+    where = STEPS * np.arange(len(x))
+    fine = np.interp(np.arange(where[-1] + 1), where, x)
+    rise, fall = evaluate(shapes, fine)
+    design = np.stack([np.ones_like(rise), rise, -fall], axis=2)
+    correlation = matern(np.subtract.outer(fine, fine))
+    root: Array = np.linalg.cholesky(correlation + 1e-9 * np.eye(fine.size)).astype(np.float64)
+    return Basis(fine, where, shapes, design, correlation, root)
+
+
 def sample_posterior(x: Array, curve: MeanCurve, rng: np.random.Generator) -> Posterior:
     """Draw curves from the average over shapes, amplitude scales and misfit sizes.
 
@@ -106,19 +133,16 @@ def sample_posterior(x: Array, curve: MeanCurve, rng: np.random.Generator) -> Po
     misfit the marginal likelihood is a normal density times the ratio of the posterior's to the
     prior's mass where b, d >= 0.
     """
-    shapes = dictionary(float(x[-1]))
-    where = STEPS * np.arange(x.size)
-    fine = np.interp(np.arange(where[-1] + 1), where, x)
-    rise, fall = evaluate(shapes, fine)
-    design = np.stack([np.ones_like(rise), rise, -fall], axis=2)
-    correlation = matern(np.subtract.outer(fine, fine))
-    at_budgets = correlation[np.ix_(where, where)]
+    basis = basis_on(tuple(x.tolist()))
+    shapes, where, design = basis.shapes, basis.budgets, basis.design
+    at_budgets = basis.correlation[np.ix_(where, where)]
     rough = ROUGH * np.eye(x.size)
+    noise = curve.noise
 
     prior = np.log([shape.prior for shape in shapes])
     cells = []
     for (tau, mass), scales in product(MISFIT.items(), AMPLITUDES):
-        covariance = curve.noise + tau**2 * (at_budgets + rough)
+        covariance = noise + tau**2 * (at_budgets + rough)
         evidence, centre, spread = _gls(
             design[:, where], curve.mean - LEVEL, covariance, (LEVEL_SD, *scales)
         )
@@ -134,14 +158,14 @@ def sample_posterior(x: Array, curve: MeanCurve, rng: np.random.Generator) -> Po
     curves = (design[shape] @ amplitudes[:, :, None])[:, :, 0]
 
     taus = np.array([c[3] for c in cells])[cell]
-    root = np.linalg.cholesky(correlation + 1e-9 * np.eye(fine.size))
     for tau in np.unique(taus[taus > 0]):
         rows = taus == tau
-        free = tau * rng.standard_normal((rows.sum(), fine.size)) @ root.T
+        free = tau * rng.standard_normal((rows.sum(), basis.x.size)) @ basis.root.T
         left = curve.mean - curves[rows][:, where]
-        noise = curve.noise + tau**2 * rough
-        curves[rows] += _given(free, left, where, tau**2 * correlation, noise, rng)
-    return Posterior(fine, where, np.clip(curves, 0.0, 1.0), tuple(shapes), shape, amplitudes)
+        curves[rows] += _given(
+            free, left, where, tau**2 * basis.correlation, noise + tau**2 * rough, rng
+        )
+    return Posterior(basis.x, where, np.clip(curves, 0.0, 1.0), shapes, shape, amplitudes)
 
 
 def matern(distance: Array) -> Array:
@@ -205,7 +229,7 @@ def _log_orthant(centre: Array, spread: Array, nodes: int = 24) -> Array:
     return mass
 
 
-def _truncated(centre: Array, spread: Array, rng: np.random.Generator, strata: int = 64) -> Array:
+def _truncated(centre: Array, spread: Array, rng: np.random.Generator, strata: int = 32) -> Array:
     """Draw (a, b, d) from each row's normal restricted to b, d >= 0."""
     n = centre.shape[0]
     rows = np.arange(n)

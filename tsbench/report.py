@@ -2,57 +2,70 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
+from matplotlib.figure import Figure
 
 from tsbench import manifest, plots, words
 from tsbench.cost import Price
+from tsbench.findings import ALL, Pick, delta, headline, pick, support
+from tsbench.markup import facts, figure, heading, items, number, page, slug, table, td, text, th
 
 CSS = Path(__file__).with_name("report.css")
+LABELS = ("task_class", "stratum", "model", "strategy")
 NEEDED: Mapping[str, tuple[str, ...]] = {
-    "curves.parquet": ("task_class", "stratum", "model", "strategy", "budget", "accuracy", "low")
-    + ("high", "n_problems"),
-    "knees.parquet": ("task_class", "stratum", "model", "strategy", "axis", "rule", "knee", "low")
-    + ("high", "verdict", "knee_budget", "peak", "peak_accuracy", "p_turnover", "gain_left")
-    + ("n_problems", "n_samples", "family", "flags", "chosen"),
+    "curves.parquet": (*LABELS, "budget", "accuracy", "low", "high", "n_problems"),
+    "knees.parquet": (
+        *(*LABELS, "axis", "rule", "knee", "low", "high", "verdict", "knee_budget", "chosen"),
+        *("accuracy_at_knee", "peak", "peak_accuracy", "p_turnover", "p_beyond", "gain_left"),
+        *("half_delta", "double_delta", "n_problems", "family", "params", "flags"),
+    ),
 }
-SAMPLES = ("task_class", "model", "kind", "partial", "verifier", "status", "prompt_tokens") + (
-    "cached_tokens",
-    "completion_tokens",
-    "seconds",
-)
-ALL = "all"
+SAMPLES = [
+    *("task_class", "model", "kind", "partial", "status"),
+    *("prompt_tokens", "cached_tokens", "completion_tokens"),
+]
 SIMULATED = "simulated model"
+
+Drawn = dict[str, tuple[Figure, str]]
 
 
 @dataclass(frozen=True)
 class Report:
     """Write `report.html` and `figures/*.png` into the run folder `run`, from what fit left there.
 
-    Raises ValueError where curves.parquet or knees.parquet is absent or lacks a column.
+    Raises ValueError where curves.parquet or knees.parquet is absent, empty or lacks a column.
     """
 
     run: str
 
     def __call__(self) -> Path:
         """Write the figures and the page; return the page's path."""
-        found = read(Path(self.run))
-        drawn = figures(found)
-        folder = found.folder / "figures"
+        run = read(Path(self.run))
+        drawn = figures(run)
+        folder = run.folder / "figures"
         folder.mkdir(exist_ok=True)
-        for name, (figure, _) in drawn.items():
-            (folder / f"{name}.png").write_bytes(plots.png(figure))
-        path = found.folder / "report.html"
-        path.write_text(page(found, drawn), encoding="utf-8")
+        for name, (image, _) in drawn.items():
+            (folder / f"{name}.png").write_bytes(plots.png(image))
+        path = run.folder / "report.html"
+        path.write_text(write(run, drawn), encoding="utf-8")
         return path
+
+
+@dataclass(frozen=True)
+class Part:
+    """One class of one model: its title, and what its figures' names begin with."""
+
+    title: str
+    model: str
+    task_class: str
+    stem: str
 
 
 @dataclass(frozen=True)
@@ -67,70 +80,65 @@ class Run:
 
     @property
     def axes(self) -> list[str]:
-        """The axes that knees were located on, the first of them the page's main one."""
+        """The axes that knees were located on; the first is the page's main one."""
         return list(dict.fromkeys(self.knees["axis"]))
+
+    @property
+    def models(self) -> list[str]:
+        """The models, in order of appearance."""
+        return list(dict.fromkeys(self.curves["model"]))
 
     @property
     def simulated(self) -> bool:
         """Whether any reply came from a simulated model."""
         served = [str(m.get("endpoint", "")) for m in self.manifest.get("models", {}).values()]
-        jobs = [job.get("model", {}) for job in self.manifest.get("jobs", {}).values()]
-        classes = [str(model.get("class", "")) for model in jobs]
+        jobs = self.manifest.get("jobs", {}).values()
+        classes = [str(job.get("model", {}).get("class", "")) for job in jobs]
         return any(name.lower().startswith("simulated") for name in (*served, *classes))
 
-    @property
-    def note(self) -> str:
-        """What every figure must say."""
-        return SIMULATED if self.simulated else ""
+    def stem(self, model: str) -> str:
+        """Return what the names of a model's figures begin with; nothing for the only model."""
+        return f"{slug(model)}-" if len(self.models) > 1 else ""
 
-    def groups(self) -> list[tuple[str, str, str]]:
-        """Return (name, model, class) of each part of the report; one model needs no naming."""
-        pairs = list(
-            dict.fromkeys(zip(self.curves["model"], self.curves["task_class"], strict=True))
-        )
-        several = self.curves["model"].nunique() > 1
-        return [(f"{c}, {m}" if several else str(c), str(m), str(c)) for m, c in pairs]
+    def title(self, model: str, task_class: str) -> str:
+        """Return a part's title; the only model is not named."""
+        return f"{task_class}, {model}" if len(self.models) > 1 else task_class
 
+    def parts(self) -> list[Part]:
+        """Return the classes of every model."""
+        pairs = dict.fromkeys(zip(self.curves["model"], self.curves["task_class"], strict=True))
+        return [Part(self.title(m, c), m, c, self.stem(m) + slug(c)) for m, c in pairs]
 
-@dataclass(frozen=True)
-class Pick:
-    """What to use for a class: the strategy and budget that the frontier has at its knee."""
-
-    name: str
-    strategy: str
-    budget: float
-    first: pd.Series
-    at: pd.Series
-    last: pd.Series
-    oracle: float | None
-    place: words.Place
-    row: pd.Series
-
-    @property
-    def delta(self) -> float:
-        """The accuracy that a doubling must buy."""
-        return float(str(self.row["rule"]).partition("=")[2])
+    def of(self, model: str, task_class: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the curves and the knees of one model, or of one of its classes."""
+        tables = [table[table["model"] == model] for table in (self.curves, self.knees)]
+        if task_class is not None:
+            tables = [table[table["task_class"] == task_class] for table in tables]
+        return tables[0], tables[1]
 
 
 def read(folder: Path) -> Run:
-    """Read a run folder; ValueError names the file that is missing and the command that makes it."""
+    """Read a run folder; ValueError names a missing file and the command that makes it."""
+    again = f"`tsbench fit run={folder}` makes it"
     tables = {}
     for name, columns in NEEDED.items():
         path = folder / name
         if not path.is_file():
-            raise ValueError(
-                f"run: {path} is missing; `tsbench fit run={folder}` makes it, after "
-                f"`tsbench sweep run={folder}`"
-            )
+            raise ValueError(f"run: {path} is missing; {again}")
         tables[name] = pd.read_parquet(path)
         for column in columns:
             if column not in tables[name]:
-                raise ValueError(
-                    f"run: {path} has no column {column!r}; `tsbench fit run={folder}` makes it anew"
-                )
+                raise ValueError(f"run: {path} has no column {column!r}; {again}")
         if tables[name].empty:
-            raise ValueError(f"run: {path} has no row; `tsbench fit run={folder}` makes it anew")
-    curves, knees = tables["curves.parquet"], tables["knees.parquet"]
+            raise ValueError(f"run: {path} has no row; {again}")
+    curves, knees = tables.values()
+    known = set(curves[["model", "task_class", "strategy"]].itertuples(index=False, name=None))
+    for row in knees[["model", "task_class", "chosen"]].itertuples(index=False, name=None):
+        if row not in known:
+            raise ValueError(
+                f"run: {folder}/knees.parquet has {row[2]!r} for {row[1]}, which curves.parquet "
+                f"has not; `tsbench fit run={folder}` makes both"
+            )
     return Run(
         folder,
         curves.assign(stratum=curves["stratum"].fillna(ALL)),
@@ -141,602 +149,426 @@ def read(folder: Path) -> Run:
 
 
 def samples(folder: Path) -> pd.DataFrame | None:
-    """Read the few columns that are counted, None where the folder holds no samples."""
-    parts = []
-    for path in sorted(folder.glob("part-*.parquet")):
-        there = pq.read_schema(path).names
-        parts.append(pd.read_parquet(path, columns=[c for c in SAMPLES if c in there]))
-    return pd.concat(parts, ignore_index=True) if parts else None
+    """Read the columns of the samples that are counted, None where the folder holds none."""
+    parts = [
+        pd.read_parquet(path, columns=[c for c in SAMPLES if c in pq.read_schema(path).names])
+        for path in sorted(folder.glob("part-*.parquet"))
+    ]
+    return pd.concat(parts, ignore_index=True).reindex(columns=SAMPLES) if parts else None
 
 
-def figures(run: Run) -> dict[str, tuple[plots.Figure, str]]:
+def figures(run: Run) -> Drawn:
     """Return every figure of the report by file name, with its description in words."""
-    drawn: dict[str, tuple[plots.Figure, str]] = {}
-    models = list(dict.fromkeys(run.curves["model"]))
-    for model in models:
-        curves, knees = of_model(run, model)
-        prefix = f"{slug(model)}-" if len(models) > 1 else ""
-        main = run.axes[0]
-        drawn[f"{prefix}overview"] = (
-            plots.overview(curves, knees, main, note=run.note),
-            "Accuracy against compute for every class, knees as rings",
+    drawn: Drawn = {}
+    note, main = SIMULATED if run.simulated else "", run.axes[0]
+    for model in run.models:
+        curves, knees = run.of(model)
+        drawn[f"{run.stem(model)}overview"] = (
+            plots.overview(curves, knees, main, note=note),
+            "Accuracy against compute for every class, with knees as rings",
         )
-        for task_class in dict.fromkeys(curves["task_class"]):
-            part = curves[curves["task_class"] == task_class]
-            for axis in run.axes:
-                if part[axis].notna().any():
-                    drawn[f"{prefix}{slug(task_class)}-{axis}"] = (
-                        plots.curve(curves, knees, task_class, axis, note=run.note),
-                        f"{task_class}: accuracy against {words.AXES[axis].label}",
-                    )
-            if (part["stratum"] != ALL).any():
-                drawn[f"{prefix}{slug(task_class)}-difficulty"] = (
-                    plots.strata(curves, knees, task_class, main, note=run.note),
-                    f"{task_class}: accuracy by difficulty against {words.AXES[main].label}",
-                )
-        lost = plots.missing(curves, note=run.note)
+        lost = plots.missing(curves, note=note)
         if lost is not None:
-            drawn[f"{prefix}missing"] = (lost, "Draws without a usable answer, by strategy")
+            drawn[f"{run.stem(model)}missing"] = (lost, "Draws without a usable answer")
+    for part in run.parts():
+        curves, knees = run.of(part.model, part.task_class)
+        for axis in run.axes:
+            if axis in set(knees["axis"]):
+                drawn[f"{part.stem}-{axis}"] = (
+                    plots.curve(curves, knees, part.task_class, axis, note=note),
+                    f"{part.title}: accuracy against {words.AXES[axis].label}",
+                )
+        if (curves["stratum"] != ALL).any():
+            drawn[f"{part.stem}-difficulty"] = (
+                plots.strata(curves, knees, part.task_class, main, note=note),
+                f"{part.title}: accuracy by difficulty against {words.AXES[main].label}",
+            )
     return drawn
 
 
-def of_model(run: Run, model: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return one model's curves and knees."""
-    return run.curves[run.curves["model"] == model], run.knees[run.knees["model"] == model]
-
-
-def pick(run: Run, name: str, model: str, task_class: str) -> Pick | None:
-    """Return what to use for a class; None where no deployable strategy was run."""
-    axis = run.axes[0]
-    curves, knees = of_model(run, model)
-    whole = curves[(curves["task_class"] == task_class) & (curves["stratum"] == ALL)]
-    rows = knees[
-        (knees["task_class"] == task_class)
-        & (knees["stratum"] == ALL)
-        & (knees["axis"] == axis)
-        & (knees["strategy"] == words.FRONTIER)
-    ]
-    if rows.empty:
-        return None
-    row = rows.iloc[0]
-    line = whole[whole["strategy"] == row["chosen"]].sort_values("budget")
-    at = line.iloc[int((line["budget"] - row["knee_budget"]).abs().argmin())]
-    oracle = whole[(whole["strategy"] == words.ORACLE) & (whole[axis] <= at[axis] * 1.001)]
-    return Pick(
-        name,
-        str(row["chosen"]),
-        float(at["budget"]),
-        line.iloc[0],
-        at,
-        line.iloc[-1],
-        float(oracle["accuracy"].max()) if len(oracle) else None,
-        words.place(line, row, axis),
-        row,
-    )
-
-
-def headline(pick: Pick, axis: str) -> str:
-    """Return the finding for a class as one or two sentences of plain text."""
-    row, who = pick.row, words.name(pick.strategy)
-    start = words.percent(pick.first["accuracy"])
-    value = words.percent(pick.at["accuracy"])
-    here = words.budget(pick.strategy, pick.budget)
-    spend = words.quantity(words.given(pick.at[axis]), axis)
-    most = words.budget(pick.strategy, float(pick.last["budget"]))
-    little = words.points(pick.delta)
-    began = words.budget(pick.strategy, float(pick.first["budget"]))
-    moved = pick.at["accuracy"] - pick.first["accuracy"]
-    path = (
-        f"{who} stays at {value}"
-        if abs(moved) < 0.005
-        else f"{who} {'rises' if moved > 0 else 'goes'} from {start} with {began} to {value}"
-    )
-    path = path[0].upper() + path[1:]
-    interval = pick.place.interval()
-    beyond = chance(row.get("p_beyond"))
-    if row["verdict"] == "rising":
-        return (
-            f"{path} with {here}, about {spend} a problem, and is still rising: the knee lies "
-            f"beyond the largest budget tried (P = {beyond})."
-        )
-    if row["verdict"] == "cannot tell":
-        if pick.place.knee is None:
-            return (
-                f"{path} with {here}, about {spend} a problem. The knee may lie beyond the largest "
-                f"budget tried (P = {beyond}), but these data cannot tell; its 95 % interval is "
-                f"{interval}."
-            )
-        return (
-            f"{path} with {here}, about {spend} a problem. That is the best estimate of the knee, "
-            f"but its 95 % interval, {interval}, is too wide to tell whether the curve has "
-            f"flattened."
-        )
-    knee = f"{path} at its knee of {here} (95 % interval {interval}), about {spend} a problem"
-    if row["verdict"] == "falls":
-        end = words.percent(pick.last["accuracy"])
-        return f"{knee}, and then falls: with {most} it is at {end}. Spending more does harm."
-    return f"{knee}; beyond it a doubling of compute buys less than {little}."
-
-
-def chance(value: object) -> str:
-    """Return a probability with two decimals, never as a certainty."""
-    number = words.given(value)
-    if number is None:
-        return "unknown"
-    return "> 0.99" if number > 0.995 else "< 0.01" if number < 0.005 else f"{number:.2f}"
-
-
-def page(run: Run, drawn: Mapping[str, tuple[plots.Figure, str]]) -> str:
+def write(run: Run, drawn: Drawn) -> str:
     """Return the whole page as HTML."""
-    several = run.curves["model"].nunique() > 1
-    groups = run.groups()
-    chosen = [(group, pick(run, *group)) for group in groups]
-    images = {name: image(figure, text) for name, (figure, text) in drawn.items()}
-    models = ", ".join(dict.fromkeys(run.curves["model"]))
-    title = f"Where more compute stops paying: {models}"
-    prefixes = [f"{slug(m)}-" if several else "" for m in dict.fromkeys(run.curves["model"])]
-    links = [*((slug(name), name) for name, _, _ in groups)]
-    links += [("quality", "data quality"), ("cost", "cost"), ("run", "how it was run")]
-    links += [("reading", "how to read this")]
+    images = {name: plots.svg(image, said) for name, (image, said) in drawn.items()}
+    title = f"Where more compute stops paying: {', '.join(run.models)}"
+    chosen = {
+        part.title: pick(*run.of(part.model), part.task_class, run.axes[0]) for part in run.parts()
+    }
+    links = [*chosen, "Data quality", "Cost", "How it was run", "How to read this"]
+    name = run.folder.name if run.folder.is_absolute() else str(run.folder)
     body = [
         "<header>",
         f"<h1>{text(title)}</h1>",
-        f'<p class="simulated">{SIMULATED.capitalize()}: every figure here comes from a model '
-        "whose accuracy was made up, not from a language model.</p>"
-        if run.simulated
-        else "",
-        f'<p class="quiet">{text(subtitle(run))}</p>',
-        "<nav>" + "".join(f'<a href="#{key}">{text(name)}</a>' for key, name in links) + "</nav>",
+        f'<p class="quiet">{text(summary(run))}</p>',
+        simulated() if run.simulated else "",
+        "<nav>" + " ".join(f'<a href="#{slug(k)}">{text(k)}</a>' for k in links) + "</nav>",
         "</header>",
         "<main>",
-        answers(chosen, run.axes[0]),
+        answers(chosen),
         *(
             figure(
-                images[f"{prefix}overview"],
-                "A ring marks the knee; dashes are oracle coverage (pass@k), which no one can "
-                "deploy. Bands and intervals are in the figures of each class.",
+                images[f"{run.stem(model)}overview"],
+                "A ring marks the knee of a strategy. Dashes are oracle coverage (pass@k), an "
+                "estimate that no one can deploy. Bands and intervals are with each class below.",
             )
-            for prefix in prefixes
+            for model in run.models
         ),
-        "<h2>What to use</h2>",
-        usage([p for _, p in chosen if p is not None], run.axes),
-    ]
-    for name, model, task_class in groups:
-        stem = (f"{slug(model)}-" if several else "") + slug(task_class)
-        body.append(section(run, name, model, task_class, stem, images))
-    body += [
-        quality(run, [images[f"{p}missing"] for p in prefixes if f"{p}missing" in images]),
+        usage({title: found for title, found in chosen.items() if found}, run.axes),
+        *(section(run, part, images) for part in run.parts()),
+        quality(run, [svg for name, svg in images.items() if name.endswith("missing")]),
         totals(run),
         made(run),
-        reading(run),
+        reading(delta(run.knees.iloc[0])),
         "</main>",
-        f'<footer class="quiet">Made by tsbench report from {text(shown(run.folder))}. '
-        "The same figures are in its folder figures.</footer>",
+        f'<footer class="quiet">Made by tsbench from {text(name)}; the figures are in its folder '
+        "figures, too.</footer>",
     ]
+    return page(title, CSS.read_text(encoding="utf-8"), body)
+
+
+def simulated() -> str:
+    """Return what a page of a simulated model must say."""
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(title)}</title>\n<style>\n{CSS.read_text(encoding='utf-8')}</style>\n"
-        "</head>\n<body>\n" + "\n".join(part for part in body if part) + "\n</body>\n</html>\n"
+        f'<p class="simulated">{SIMULATED.capitalize()}: the replies were made up to a known '
+        "truth. No figure here is about a language model.</p>"
     )
 
 
-def subtitle(run: Run) -> str:
-    """Return what was run, when, on how much."""
-    problems = run.curves[run.curves["stratum"] == ALL].groupby(["model", "task_class"])
-    n = int(problems["n_problems"].max().sum())
-    parts = [f"{n:,} problems in {run.curves['task_class'].nunique()} classes"]
+def summary(run: Run) -> str:
+    """Return how much was run, and when."""
+    whole = run.curves[run.curves["stratum"] == ALL]
+    count = int(whole.groupby(["model", "task_class"])["n_problems"].max().sum())
+    classes = len(run.parts())
+    said = [f"{count:,} problems in {classes} class{'es' if classes > 1 else ''}"]
     if run.samples is not None:
-        parts.append(f"{len(run.samples):,} replies")
-    calls = run.manifest.get("calls", [])
-    if calls:
-        parts.append(f"run {day(calls[0]['started'])}")
-    return " · ".join(parts)
+        said.append(f"{len(run.samples):,} replies")
+    if run.manifest.get("calls"):
+        said.append(moment(run.manifest["calls"][0]["started"]))
+    return " \u00b7 ".join(said)
 
 
-def answers(chosen: Sequence[tuple[tuple[str, str, str], Pick | None]], axis: str) -> str:
+def answers(chosen: Mapping[str, Pick | None]) -> str:
     """Return the headline of each class, with what it rests on."""
-    items = []
-    for (name, _, _), found in chosen:
+    said = []
+    for title, found in chosen.items():
         if found is None:
-            said, rests = "No deployable strategy was run, so there is nothing to recommend.", ""
-        elif words.given(found.row["peak"]) is None:
-            said, rests = f"No knee could be fitted: {found.row['flags']}.", ""
+            verdict, line, rests = "", "No deployable strategy was run.", ""
         else:
-            said, rests = headline(found, axis), support(found)
-        items.append(
-            f'<dt>{text(name)}</dt><dd><p>{text(said)}</p><p class="quiet">{text(rests)}</p></dd>'
+            verdict, line = words.verdict(found.row["verdict"]), headline(found)
+            rests = f'<p class="quiet">{text(support(found))}</p>'
+        said.append(
+            f"<dt>{text(title)}<small>{text(verdict)}</small></dt>"
+            f"<dd><p>{text(line)}</p>{rests}</dd>"
         )
-    return f'<dl class="answers">{"".join(items)}</dl>'
+    return f'<dl class="answers">{"".join(said)}</dl>'
 
 
-def support(pick: Pick) -> str:
-    """Return the figures behind a headline."""
-    row = pick.row
-    return (
-        f"Verdict: {words.VERDICTS.get(str(row['verdict']), str(row['verdict']))}. "
-        f"P(falls) = {chance(row['p_turnover'])}, "
-        f"P(knee beyond the largest budget) = {chance(row.get('p_beyond'))}; "
-        f"{row['n_problems']:,} problems, {row['n_samples']:,} draws."
-    )
-
-
-def usage(picks: Sequence[Pick], axes: Sequence[str]) -> str:
+def usage(chosen: Mapping[str, Pick], axes: Sequence[str]) -> str:
     """Return the table of what to use."""
-    head = ["class", "use", "budget", "accuracy, 95 % band", *(words.AXES[a].unit for a in axes)]
-    head += ["left to the peak", "left to the oracle"]
     rows = []
-    for p in picks:
-        gap = None if p.oracle is None else p.oracle - p.at["accuracy"]
-        left = words.given(p.row["gain_left"])
+    for title, found in chosen.items():
+        here = found.here
+        left = words.given(found.row["gain_left"])
+        gap = None if found.oracle is None else found.oracle - here["accuracy"]
+        band = f"{100 * here['low']:.0f} to {100 * here['high']:.0f}{words.NARROW}%"
         rows.append(
             [
-                th(p.name),
-                td(words.name(p.strategy)),
-                td(words.budget(p.strategy, p.budget)),
-                td(band(p.at)),
-                *(td(words.quantity(words.given(p.at[a]), a), n=True) for a in axes),
-                td("unknown" if left is None else words.points(left), n=True),
-                td(words.points(gap), n=True),
+                th(title),
+                td(words.name(found.strategy), found.budget),
+                td(words.percent(here["accuracy"]), band),
+                *(number(words.quantity(words.given(here[a]), a)) for a in axes),
+                number("unknown" if left is None else words.points(left)),
+                number("not run" if gap is None else words.points(gap)),
             ]
         )
-    note = (
-        "The deployable strategy and budget at the knee of each class. Spend is a problem's mean. "
-        "Left to the peak: what the best budget tried would add (unknown where the knee is beyond). "
-        "Left to the oracle: pass@k at the same spend, the most that better selection could add."
+    spends = [words.AXES[axis].unit for axis in axes]
+    caption = (
+        "The deployable strategy and budget at each class's knee, or at the largest budget where "
+        "the knee lies beyond. Accuracy with its 95 % band; spend is the mean of a problem. Left "
+        "to peak: what the best budget tried would add. Left to oracle: what perfect selection "
+        "among draws of the same spend would add."
     )
-    return table(note, head, rows, numeric=len(axes) + 2)
+    head = ["class", "use", "accuracy", *spends, "left to peak", "left to oracle"]
+    return heading("What to use", "What to use") + table(caption, head, rows, len(axes) + 2)
 
 
-def section(
-    run: Run, name: str, model: str, task_class: str, stem: str, images: Mapping[str, str]
-) -> str:
+def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
     """Return a class: its figures and the knees of all its strategies."""
-    n = run.curves[
-        (run.curves["model"] == model)
-        & (run.curves["task_class"] == task_class)
-        & (run.curves["stratum"] == ALL)
-    ]["n_problems"].max()
-    parts = [f'<h2 id="{slug(name)}">{text(name)}</h2>']
+    curves, _ = run.of(part.model, part.task_class)
+    main = run.axes[0]
+    count = int(curves.loc[curves["stratum"] == ALL, "n_problems"].max())
     captions = {
-        "tokens": f"Mean accuracy over {n:,} problems with simultaneous 95 % bands. Rings are "
-        "knees, the strip their 95 % intervals; an arrow is an end that the largest or smallest "
-        "budget cuts off.",
+        axis: f"The same accuracies against {words.AXES[axis].label}"
+        + (" (G is 10\u2079, T is 10\u00b9\u00b2)." if axis == "flops" else ".")
+        for axis in run.axes
     }
-    for axis in run.axes:
-        if f"{stem}-{axis}" in images:
-            said = captions.get(axis, f"The same curves against {words.AXES[axis].label}.")
-            parts.append(figure(images[f"{stem}-{axis}"], said))
-        if axis == run.axes[0]:
-            parts.append(knees_table(run, model, task_class))
-    if f"{stem}-difficulty" in images:
-        parts.append(
-            figure(
-                images[f"{stem}-difficulty"],
-                "The same curves by difficulty level: a class's mean can hide a level that falls. "
-                "Few problems make a level, so bands would be wide; read these for shape only.",
-            )
-        )
-    return "\n".join(parts)
+    captions[main] = (
+        f"Mean accuracy over {count:,} problems, with bands that hold for all budgets of a line at "
+        "once (95 %). Rings are knees. The strip below gives their 95 % intervals; an arrow is an "
+        "end that the smallest or largest budget cuts off."
+    )
+    captions["difficulty"] = (
+        "The same problems by difficulty, a line a level: a class's mean can hide a level that "
+        "falls. Few problems make a level, so read the shapes and not the wiggles."
+    )
+    order = [main, *run.axes[1:], "difficulty"]
+    shown = {key: f"{part.stem}-{key}" for key in order if f"{part.stem}-{key}" in images}
+    drawn = {key: figure(images[name], captions[key]) for key, name in shown.items()}
+    return "\n".join(
+        [
+            heading(part.title, part.title),
+            drawn.pop(main, ""),
+            knees_table(run, part),
+            *drawn.values(),
+        ]
+    )
 
 
-def knees_table(run: Run, model: str, task_class: str) -> str:
-    """Return every strategy's knee on every axis, and what was flagged."""
-    curves, knees = of_model(run, model)
-    whole = curves[(curves["task_class"] == task_class) & (curves["stratum"] == ALL)]
-    part = knees[(knees["task_class"] == task_class) & (knees["stratum"] == ALL)]
-    axis = run.axes[0]
-    rows, flags = [], []
-    for _, row in part[part["axis"] == axis].iterrows():
-        strategy = str(row["strategy"])
-        line = whole[whole["strategy"] == row["chosen"]]
-        others = part[part["strategy"] == strategy].set_index("axis")
-        fitted = words.given(row["peak"]) is not None
-        said = words.name(strategy)
-        if strategy == words.FRONTIER:
-            said += f", by {words.name(str(row['chosen']), short=True)}"
-        if str(row["flags"]):
-            flags.append(f"{words.name(strategy)}: {row['flags']}")
-        if not fitted:
-            rows.append([th(said), *[td("no fit")], *[td("")] * (len(run.axes) + 6)])
+def knees_table(run: Run, part: Part) -> str:
+    """Return every strategy's knee on every axis, what was flagged, and the fitted shapes."""
+    curves, knees = run.of(part.model, part.task_class)
+    curves, knees = curves[curves["stratum"] == ALL], knees[knees["stratum"] == ALL]
+    main = run.axes[0]
+    rows, shapes = [], []
+    flags: dict[str, list[str]] = {}
+    for strategy, part_rows in knees.groupby("strategy", sort=False):
+        by_axis = {str(row["axis"]): row for _, row in part_rows.iterrows()}
+        row = by_axis.get(main, part_rows.iloc[0])
+        long, chosen = words.name(str(strategy)), str(row["chosen"])
+        if row["flags"]:
+            flags.setdefault(str(row["flags"]), []).append(long)
+        if words.given(row["peak"]) is None or main not in by_axis:
             continue
-        knee = words.place(line, row, axis).words(str(row["chosen"]))
+        below = f"{words.name(chosen)} at the knee" if strategy == words.FRONTIER else ""
+        line = curves[curves["strategy"] == chosen]
+        place = words.place(line, row, main)
+        knee, _, interval = place.words(chosen).rpartition(" (")
         rows.append(
             [
-                th(said),
-                td(words.VERDICTS.get(str(row["verdict"]), str(row["verdict"]))),
-                td(knee),
-                *(td(spend_interval(others, a), html=True) for a in run.axes),
-                td(words.percent(words.given(row["accuracy_at_knee"])), n=True),
-                td(
-                    f"{words.percent(row['peak_accuracy'])} at "
-                    f"{words.quantity(words.given(row['peak']), axis)}",
-                    n=True,
-                ),
-                td(chance(row["p_turnover"]), n=True),
-                td(str(row["family"])),
+                th(long, below),
+                td(words.verdict(row["verdict"]), f"P(falls) {words.chance(row['p_turnover'])}"),
+                td(knee, interval.removesuffix(")")),
+                *(spend_cell(by_axis.get(axis), axis) for axis in run.axes),
+                number(words.percent(row["accuracy_at_knee"])),
+                number(words.percent(row["peak_accuracy"])),
             ]
         )
-    head = ["strategy", "verdict", "knee (95 % interval)", *(words.AXES[a].unit for a in run.axes)]
-    head += ["accuracy there", "peak", "P(falls)", "shape"]
-    listed = "".join(f"<li>{text(flag)}</li>" for flag in flags)
-    return table("Knees of all strategies, by " + words.AXES[axis].label + ".", head, rows, 0) + (
-        f'<ul class="quiet">{listed}</ul>' if listed else ""
-    )
-
-
-def spend_interval(rows: pd.DataFrame, axis: str) -> str:
-    """Return a knee and its interval in spend, as HTML."""
-    if axis not in rows.index:
-        return "unknown"
-    row = rows.loc[axis]
-    knee, low, high = (words.given(row[c]) for c in ("knee", "low", "high"))
-    ends = words.between(*(None if v is None else short(v, axis) for v in (low, high)))
-    return f"{text('beyond' if knee is None else short(knee, axis))}<small>{text(ends)}</small>"
-
-
-def short(value: float, axis: str) -> str:
-    """Return a spend without its unit, for a column that names it."""
-    return (
-        words.quantity(value, axis).rpartition(words.NARROW)[0]
-        if axis != "flops"
-        else (words.quantity(value, axis).removesuffix("FLOPs").strip())
-    )
-
-
-def quality(run: Run, images: Iterable[str]) -> str:
-    """Return what is missing from the data: statuses of draws, blank and capped shares."""
-    parts = ['<h2 id="quality">Data quality</h2>']
-    if run.samples is None or "status" not in run.samples:
-        parts.append("<p>This folder holds no samples, so their statuses cannot be counted.</p>")
-    else:
-        kept = run.samples
-        if "kind" in kept:
-            kept = kept[kept["kind"] == "draw"]
-        if "partial" in kept:
-            kept = kept[~kept["partial"].fillna(value=False).astype(bool)]
-        counts = (
-            kept.groupby(["model", "task_class"])["status"].value_counts().unstack(fill_value=0)
-        )
-        order = ["ok", *sorted(c for c in counts if c != "ok")]
-        counts = counts.reindex(columns=order, fill_value=0)
-        several = run.curves["model"].nunique() > 1
-        rows = [
+        shapes.append(
             [
-                th(f"{c}, {m}" if several else str(c)),
-                td(f"{int(row.sum()):,}", n=True),
-                *(td(f"{int(row[s]):,}", n=True) for s in order),
-                td(words.rate(1 - row["ok"] / row.sum()), n=True),
+                th(long),
+                td(str(row["family"])),
+                td(str(row["params"])),
+                *(number(other(row[c], main)) for c in ("half_delta", "double_delta")),
             ]
-            for (m, c), row in counts.iterrows()
-        ]
-        head = ["class", "draws", *(s.replace("_", " ") for s in order), "not ok"]
-        parts.append(table("Draws by status. A draw that is not ok is never read as a wrong answer "
-            "in silence: errors and timeouts leave the pool, the others stay in it as blanks.",
-            head, rows, len(head) - 1))  # fmt: skip
-    shown_images = list(images)
-    if shown_images:
-        said = "The share of draws without an answer, and of those cut by the length cap."
-        parts += [figure(svg, said) for svg in shown_images]
+        )
+    spends = [words.AXES[axis].unit for axis in run.axes]
+    head = ["strategy", "verdict", "knee, 95 % interval", *spends, "accuracy there", "at the peak"]
+    caption = "Knees of all strategies. Accuracies here are those of the fitted curve."
+    step = words.points(delta(knees.iloc[0]) / 2), words.points(delta(knees.iloc[0]) * 2)
+    more = table(
+        "The likeliest single shape with its parameters (x in doublings of spend), and where the "
+        f"knee would be, in {spends[0]}, if a doubling had to buy {step[0]} or {step[1]}.",
+        ["strategy", "shape", "parameters", step[0], step[1]],
+        shapes,
+        2,
+    )
+    return (
+        table(caption, head, rows, 2)
+        + items(f"{', '.join(who)}: {flag}" for flag, who in flags.items())
+        + f"<details><summary>Fitted shapes and other thresholds</summary>{more}</details>"
+    )
+
+
+def spend_cell(row: pd.Series | None, axis: str) -> str:
+    """Return a knee and its interval in spend."""
+    if row is None or words.given(row["peak"]) is None:
+        return td("no fit")
+    knee, low, high = (
+        None if words.given(row[c]) is None else words.amount(float(row[c]), axis)
+        for c in ("knee", "low", "high")
+    )
+    return td(knee or "beyond", words.between(low, high))
+
+
+def other(value: object, axis: str) -> str:
+    """Return the spend of a knee under another threshold."""
+    spend = words.given(value)
+    return "beyond" if spend is None else words.amount(spend, axis)
+
+
+def quality(run: Run, images: Sequence[str]) -> str:
+    """Return what is missing from the data: statuses of draws, and shares without an answer."""
+    parts = [heading("Data quality", "Data quality")]
+    if run.samples is None:
+        parts.append("<p>The folder holds no samples, so their statuses cannot be counted.</p>")
     else:
+        draws = run.samples[answer_draws(run.samples)]
+        labels = [run.title(str(m), str(c)) for m, c in draws[["model", "task_class"]].to_numpy()]
+        counts = pd.crosstab(pd.Series(labels, dtype=str), draws["status"].to_numpy())
+        order = ["ok", *(str(c) for c in counts.columns if c != "ok")]
+        counts = counts.reindex(columns=order, fill_value=0)
+        rows = []
+        for title, line in counts.iterrows():
+            tally = [int(n) for n in line]
+            cells = [number(f"{n:,}") for n in (sum(tally), *tally)]
+            rows.append([th(str(title)), *cells, number(words.rate(1 - tally[0] / sum(tally)))])
+        head = ["class", "draws", *(status.replace("_", " ") for status in order), "not ok"]
+        caption = (
+            "Draws by status. Errors and timeouts leave the pool; a draw that was truncated, "
+            "unparsed or refused stays in it as a blank, which is not correct and does not vote."
+        )
+        parts.append(table(caption, head, rows, len(head) - 1))
+    parts += [figure(svg, "Blank and capped draws, by class and strategy.") for svg in images]
+    if not images:
         parts.append("<p>No strategy lost a draw to the length cap or to a missing answer.</p>")
     return "\n".join(parts)
 
 
+def answer_draws(rows: pd.DataFrame) -> pd.Series:
+    """Return which replies are draws that answer: no verifier calls, no steps of thought."""
+    return (rows["kind"].fillna("draw") == "draw") & ~rows["partial"].eq(other=True)
+
+
 def totals(run: Run) -> str:
     """Return what the whole run cost."""
-    parts = ['<h2 id="cost">Cost</h2>']
-    if run.samples is None or "completion_tokens" not in run.samples:
-        return "\n".join([*parts, "<p>This folder holds no samples, so its cost is unknown.</p>"])
-    priced = prices(run)
-    rows = []
-    several = run.curves["model"].nunique() > 1
-    sums = []
-    for (model, task_class), part in run.samples.groupby(["model", "task_class"]):
-        read, made = part["prompt_tokens"], part["completion_tokens"]
-        cached = part["cached_tokens"].fillna(0)
-        price = priced.get(str(model), Price(None, None, None))
-        line = {
-            "replies": len(part),
-            "uncounted": int(made.isna().sum()),
-            "prompt tokens": read.sum(),
+    parts = [heading("Cost", "Cost")]
+    if run.samples is None:
+        return "\n".join([*parts, "<p>The folder holds no samples, so the cost is unknown.</p>"])
+    known = prices(run)
+    lines = {}
+    for (model, task_class), asked in run.samples.groupby(["model", "task_class"], sort=False):
+        read, cached = asked["prompt_tokens"], asked["cached_tokens"].fillna(0)
+        made, price = asked["completion_tokens"], known.get(str(model), Price(None, None, None))
+        draws, judged = answer_draws(asked), asked["kind"].eq("judge")
+        lines[run.title(str(model), str(task_class))] = {
+            "draws": draws.sum(),
+            "steps of thought": (~draws & ~judged).sum(),
+            "verifier calls": judged.sum(),
+            "prompt tokens": read.sum(min_count=1),
             "of them cached": cached.sum(),
-            "generated tokens": made.sum(),
+            "generated tokens": made.sum(min_count=1),
             "FLOPs": price.flops(read, cached, made).sum(min_count=1),
             "dollars": price.dollars(read, made).sum(min_count=1),
+            "not counted": made.isna().sum(),
         }
-        sums.append(line)
-        rows.append(cost_row(f"{task_class}, {model}" if several else str(task_class), line))
-    whole = pd.DataFrame(sums).sum(min_count=1).to_dict()
-    if len(sums) > 1:
-        rows.append(cost_row("all", {str(k): v for k, v in whole.items()}))
-    head = ["class", *(str(k) for k in whole)]
-    parts.append(table("What the run asked for, from its samples; uncounted replies have no token "
-                       "count and are in no sum.", head, rows, len(head) - 1))  # fmt: skip
+    costs = pd.DataFrame(lines).T.astype(float)
+    costs = costs.loc[:, costs.fillna(0).any()]
+    if len(costs) > 1:
+        costs.loc["all"] = costs.sum(skipna=False)
+    rows = [
+        [th(str(title)), *(number(cost_cell(str(k), float(v))) for k, v in line.items())]
+        for title, line in costs.iterrows()
+    ]
+    caption = (
+        "What the run asked for, from its samples. Replies without a token count are in no sum."
+    )
+    parts.append(table(caption, ["class", *costs.columns], rows, len(costs.columns)))
     calls = run.manifest.get("calls", [])
     if calls:
-        seconds = sum(float(call["seconds"]) for call in calls)
-        parts.append(
-            f"<p>{len(calls)} call{'s' if len(calls) > 1 else ''} of the sweep took "
-            f"{text(duration(seconds))} of wall time in all.</p>"
-        )
+        took = duration(sum(float(call["seconds"]) for call in calls))
+        sweeps = f"{len(calls)} calls of the sweep" if len(calls) > 1 else "The sweep"
+        parts.append(f"<p>{sweeps} took {text(took)}.</p>")
     return "\n".join(parts)
+
+
+def cost_cell(key: str, value: float) -> str:
+    """Return a number of the cost table."""
+    if pd.isna(value):
+        return "unknown"
+    if key == "FLOPs":
+        return words.quantity(value, "flops", 3)
+    return f"{value:,.2f}" if key == "dollars" else f"{value:,.0f}"
 
 
 def prices(run: Run) -> dict[str, Price]:
     """Return each model's price as the run was configured."""
-    found = {}
     configs = [job.get("model", {}) for job in run.manifest.get("jobs", {}).values()]
+    found = {}
     for name, served in run.manifest.get("models", {}).items():
-        config = next((c for c in configs if c.get("name") == name), {})
-        dollars = (config.get("dollars_in"), config.get("dollars_out"))
-        found[str(name)] = Price(served.get("params"), *dollars)
+        config: Mapping[str, Any] = next((c for c in configs if c.get("name") == name), {})
+        found[str(name)] = Price(
+            served.get("params"), config.get("dollars_in"), config.get("dollars_out")
+        )
     return found
-
-
-def cost_row(name: str, line: Mapping[str, float]) -> list[str]:
-    """Return a row of the cost table."""
-
-    def cell(key: str, value: float) -> str:
-        if pd.isna(value):
-            return "unknown"
-        if key == "FLOPs":
-            return words.quantity(value, "flops", 3)
-        return f"{value:,.2f}" if key == "dollars" else f"{value:,.0f}"
-
-    return [th(name), *(td(cell(key, value), n=True) for key, value in line.items())]
 
 
 def made(run: Run) -> str:
     """Return how the run was made: model, versions, seeds, settings."""
-    parts = ['<h2 id="run">How it was run</h2>']
+    parts = [heading("How it was run", "How it was run")]
     known = run.manifest
     if not known:
-        return "\n".join([*parts, "<p>This folder holds no manifest.json.</p>"])
-    facts: list[tuple[str, str]] = []
+        return "\n".join([*parts, "<p>The folder holds no manifest.json.</p>"])
+    said: list[tuple[str, object]] = []
     for name, served in known.get("models", {}).items():
         size = served.get("params")
-        facts.append(("model", name + (f", {words.human(size)} parameters" if size else "")))
-        facts.append(("endpoint", str(served.get("endpoint", "unknown"))))
-    if "command" in known:
-        facts.append(("command", str(known["command"])))
-    facts.append(("seed", str(known.get("seed", "unknown"))))
+        said.append(("model", name + (f", {words.human(size)} parameters" if size else "")))
+        said.append(("endpoint", served.get("endpoint", "unknown")))
     calls = known.get("calls", [])
-    facts += [("started", day(call["started"], clock=True)) for call in calls[:1]]
-    rules = ", ".join(dict.fromkeys(run.knees["rule"]))
-    facts.append(("rule of the knee", rules))
+    said += [("started", moment(call["started"], clock=True)) for call in calls[:1]]
+    said += [(key, known[key]) for key in ("command", "seed") if key in known]
+    said.append(("knee", ", ".join(dict.fromkeys(run.knees["rule"]))))
     if known.get("sandbox"):
-        facts.append(("sandbox", settings(known["sandbox"])))
-    found = {k: v for k, v in known.get("versions", {}).items() if v}
-    facts.append(("versions", ", ".join(f"{k} {v}" for k, v in found.items())))
-    parts.append(definitions(facts))
+        said.append(("sandbox", line_of(known["sandbox"])))
+    versions = {k: v for k, v in known.get("versions", {}).items() if v}
+    said.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
+    parts.append(facts(said))
     jobs = {label: manifest.flat(job) for label, job in known.get("jobs", {}).items()}
     if jobs:
-        first = next(iter(jobs.values()))
-        same = {k: v for k, v in first.items() if all(j.get(k, ...) == v for j in jobs.values())}
-        own = [
-            (label, settings({k: v for k, v in job.items() if k not in same}))
+        keys = next(iter(jobs.values()))
+        same = {k: v for k, v in keys.items() if all(job.get(k, ...) == v for job in jobs.values())}
+        own = {
+            label: line_of({k: v for k, v in job.items() if k not in same})
             for label, job in jobs.items()
-        ]
+        }
         parts.append(
-            "<details><summary>Settings</summary><h3>Of every job</h3>"
-            + definitions([(k, str(v)) for k, v in same.items()])
-            + "<h3>Of each job</h3>"
-            + definitions(own)
-            + "</details>"
+            "<details><summary>Settings</summary><h3>Shared by all jobs</h3>"
+            f"{facts(same.items())}<h3>Of each job</h3>{facts(own.items())}</details>"
         )
     return "\n".join(parts)
 
 
-def reading(run: Run) -> str:
+def line_of(config: object) -> str:
+    """Return a config in a line."""
+    return ", ".join(f"{k} = {v}" if k else str(v) for k, v in manifest.flat(config).items())
+
+
+def reading(step: float) -> str:
     """Return how to read the page."""
-    delta = float(str(run.knees["rule"].iloc[0]).partition("=")[2])
-    little = text(words.points(delta))
-    return f"""<h2 id="reading">How to read this</h2>
-<ul>
-<li><b>The knee</b> is the spend x, in doublings, that maximises accuracy minus {little} for each
-doubling. On a curve that flattens it is where one more doubling starts to buy less than
-{little}; it is as well defined on a curve that jumps, stays flat or falls.</li>
-<li><b>The interval</b> covers the knee that this model would show on other problems of the same
-kind, with 95 % probability, averaged over the shapes that fit the curve. It does not cover another
-model, another prompt or another kind of problem. An end that reaches the largest budget is cut off
-there: &#8220;9 or more&#8221;.</li>
-<li><b>Verdicts.</b> Still rising: the knee lies beyond the largest budget with P &#8805; 0.9.
-Flattens: with P &#8804; 0.1. Falls: accuracy at the peak is above the last budget by more than half
-a point with P &gt; 0.6 and a paired test at p &lt; 0.025 agrees. Else the data cannot tell.
-&#8220;Flattens&#8221; does not exclude a small fall: read P(falls) beside it.</li>
-<li><b>Bands</b> hold for all budgets of a curve at once, and are over problems, not over draws.</li>
-<li><b>Oracle coverage (pass@k)</b> counts a problem as solved when any of k draws is right. It is an
-estimate of what perfect selection would reach, dashed because no one can deploy it.</li>
-<li><b>The frontier</b> is the best deployable strategy at each spend, chosen on one half of the
-problems and valued on the other.</li>
-<li><b>Tokens</b> are all that the model generated, verifier calls and discarded draws with them.
-<b>FLOPs</b> are twice the model&#8217;s parameters for each token generated, or read and not
-cached.</li>
-</ul>"""
+    little = words.points(step)
+    lines = {
+        "The knee": "is the spend that maximises accuracy minus "
+        f"{little} for each doubling of spend. On a curve that flattens it is where one more "
+        f"doubling starts to buy less than {little}; on curves that jump, stay flat or fall it is "
+        "as well defined.",
+        "Its interval": "covers, with 95 % probability, the knee that this model has on problems "
+        "of this kind, averaged over the shapes that fit the curve. It says nothing of another "
+        "model, prompt or kind of problem. Where it reaches the smallest or largest budget it is "
+        "cut off there, and reads \u201c9 or more\u201d.",
+        "Verdicts.": "Still rising: the knee lies beyond the largest budget with P \u2265 0.9. "
+        "Flattens: with P \u2264 0.1. Falls: accuracy at the peak is more than half a point above "
+        "the largest budget with P > 0.6, and a paired test agrees at p < 0.025. Else these data "
+        "cannot tell. \u201cFlattens\u201d does not exclude a small fall: read P(falls) beside it.",
+        "Bands": "hold for all budgets of a line at once, and are over problems, not over draws.",
+        "Oracle coverage": "(pass@k) counts a problem as solved when any of k draws is right: what "
+        "perfect selection would reach. It is an estimate and cannot be deployed.",
+        "The frontier": "is the best deployable strategy at each spend, chosen on one half of the "
+        "problems and valued on the other. What to use is its choice at its knee.",
+        "Spend": "is measured, not nominal: verifier calls and discarded draws count. FLOPs are "
+        "two for each parameter and each token that was generated, or read and not cached.",
+    }
+    listed = "".join(f"<li><b>{text(k)}</b> {text(v)}</li>" for k, v in lines.items())
+    return f"{heading('How to read this', 'How to read this')}<ul>{listed}</ul>"
 
 
-def image(drawn: plots.Figure, description: str) -> str:
-    """Return a figure as an SVG element."""
-    return plots.svg(drawn, description)
-
-
-def figure(svg: str, caption: str) -> str:
-    """Return an image with its caption."""
-    return f"<figure>\n{svg}<figcaption>{text(caption)}</figcaption>\n</figure>"
-
-
-def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], numeric: int) -> str:
-    """Return a table; the last `numeric` columns are aligned at the right."""
-    first = len(head) - numeric
-    cells = "".join(
-        f'<th scope="col"{" class=n" if i >= first else ""}>{text(name)}</th>'
-        for i, name in enumerate(head)
-    )
-    lines = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    return (
-        f'<div class="scroll"><table>\n<caption>{text(caption)}</caption>\n'
-        f"<thead><tr>{cells}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table></div>"
-    )
-
-
-def th(value: str) -> str:
-    """Return a row's heading."""
-    return f'<th scope="row">{text(value)}</th>'
-
-
-def td(value: str, *, n: bool = False, html: bool = False) -> str:
-    """Return a cell; `n` aligns a number at the right, `html` takes the value as it is."""
-    return f"<td{' class=n' if n else ''}>{value if html else text(value)}</td>"
-
-
-def definitions(facts: Sequence[tuple[str, str]]) -> str:
-    """Return pairs of name and value as a list."""
-    items = "".join(f"<dt>{text(k)}</dt><dd>{text(v)}</dd>" for k, v in facts)
-    return f'<dl class="facts">{items}</dl>'
-
-
-def settings(values: Mapping[str, object]) -> str:
-    """Return a flat config in a line."""
-    return ", ".join(f"{k} = {v}" for k, v in manifest.flat(values).items())
-
-
-def band(at: pd.Series) -> str:
-    """Return an accuracy with its band."""
-    low, high = 100 * at["low"], 100 * at["high"]
-    return f"{words.percent(at['accuracy'])} ({low:.0f} to {high:.0f})"
-
-
-def text(value: str) -> str:
-    """Return text for HTML: escaped, and without the folders of a machine's paths."""
-    return escape(without_folders(value), quote=True)
-
-
-def without_folders(value: str) -> str:
-    """Replace the folders of absolute paths by an ellipsis; addresses of endpoints stay."""
-    return re.sub(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:,'\"<>|]+[/\\])+", "\u2026/", value)
-
-
-def shown(folder: Path) -> str:
-    """Return a folder's name as a page may show it."""
-    return folder.name if folder.is_absolute() else str(folder)
-
-
-def slug(name: str) -> str:
-    """Return a name for files and anchors."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "unnamed"
-
-
-def day(seconds: float, *, clock: bool = False) -> str:
+def moment(seconds: float, *, clock: bool = False) -> str:
     """Return a time as a date, in UTC."""
-    moment = datetime.fromtimestamp(float(seconds), UTC)
-    return f"{moment:%d %B %Y}" + (f", {moment:%H:%M} UTC" if clock else "")
+    when = datetime.fromtimestamp(float(seconds), UTC)
+    return f"{when.day} {when:%B %Y}" + (f", {when:%H:%M} UTC" if clock else "")
 
 
 def duration(seconds: float) -> str:
     """Return a duration in words."""
     if seconds < 90:
-        return f"{seconds:.0f}{words.NARROW}seconds"
+        return f"{seconds:.0f}{words.SPACE}seconds"
     if seconds < 5400:
-        return f"{seconds / 60:.1f}{words.NARROW}minutes"
-    return f"{seconds / 3600:.1f}{words.NARROW}hours"
+        return f"{seconds / 60:.1f}{words.SPACE}minutes"
+    return f"{seconds / 3600:.1f}{words.SPACE}hours"

@@ -6,7 +6,7 @@ grid of parameters, scaled so that an amplitude is a change in accuracy over the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -121,7 +121,7 @@ def dictionary(span: float) -> list[Shape]:
     return shapes
 
 
-def evaluate(shapes: list[Shape], x: Array) -> tuple[Array, Array]:
+def evaluate(shapes: Sequence[Shape], x: Array) -> tuple[Array, Array]:
     """Return every shape's rise and fall at `x`, each (shapes, x), zero where absent.
 
     `x` is sorted; each part starts at 0 and changes by 1 from its first point to its last.

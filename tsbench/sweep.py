@@ -24,7 +24,7 @@ from tsbench.store import Row, Store
 from tsbench.strategies import BestOf, Forced
 from tsbench.strategies import Suite as StrategySuite
 from tsbench.tasks.suite import Suite as TaskSuite
-from tsbench.types import Grade, Item, Outcome, Strategy, Task, Verifier
+from tsbench.types import Grade, Item, Message, Outcome, Problem, Strategy, Task, Verifier
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Sweep:
                     on_reply=progress.count,
                 )
                 for task, items, strategies in plan:
-                    problems = [item.problem for item in items]
+                    problems = in_header_order([item.problem for item in items])
                     done: list[tuple[Strategy, list[Outcome]]] = []
                     for strategy in strategies:
                         progress.start(f"{task.name} · {strategy.name}", len(problems))
@@ -255,6 +255,16 @@ def graded(task: Task, item: Item, text: str) -> Grade:
         return task.grade(item, text)
     except Exception as error:
         return Grade(None, "error", f"grader: {type(error).__name__}: {error}"[:300])
+
+
+def in_header_order(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems with equal worked examples side by side, so that a server's prefix
+    cache holds them; otherwise in their order.
+    """
+    first: dict[tuple[Message, ...], int] = {}
+    for i, problem in enumerate(problems):
+        first.setdefault(problem.messages[:-1], i)
+    return sorted(problems, key=lambda problem: first[problem.messages[:-1]])
 
 
 def unique(items: list[Item]) -> list[Item]:

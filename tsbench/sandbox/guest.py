@@ -7,6 +7,7 @@ the candidate answered these values. The same file is the codec of the trusted p
 from __future__ import annotations
 
 import builtins
+import contextlib
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 MAX_DEPTH = 100
 MAX_NODES = 200_000
-MAX_HASHED = 20_000
+MAX_HASHED = 10_000
 
 Json = Any
 Exchange = tuple[Callable[[Json], None], Callable[[], Json]]
@@ -49,7 +50,8 @@ def encode(value: object) -> Json:
         if isinstance(value, dict):
             pairs = dict.items(value)
             return ["dict", [[node(k, depth + 1), node(v, depth + 1)] for k, v in pairs]]
-        for base in (list, tuple, set, frozenset):
+        bases: tuple[Any, ...] = (list, tuple, set, frozenset)
+        for base in bases:
             if isinstance(value, base):
                 return [base.__name__, [node(x, depth + 1) for x in base.__iter__(value)]]
         raise ValueError(f"a {type(value).__name__}, which is no plain value")
@@ -121,7 +123,8 @@ def serve(order: Json, exchange: Exchange) -> None:
     function = getattr(load(order["source"], "candidate"), order["entry_point"])
     send({"loaded": True})
     while True:
-        args, kwargs = decode(receive()["call"])  # type: ignore[misc]
+        call: Any = decode(receive()["call"])
+        args, kwargs = call
         try:
             send({"value": encode(function(*args, **kwargs))})
         except BaseException as error:
@@ -130,6 +133,15 @@ def serve(order: Json, exchange: Exchange) -> None:
 
 class CandidateError(Exception):
     """What the candidate raised was no built-in exception."""
+
+
+def rebuilt(told: str) -> Exception:
+    """Return the built-in exception that `shown` told of, else a CandidateError."""
+    kind = getattr(builtins, told.partition(":")[0], None)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        with contextlib.suppress(TypeError):
+            return kind(told)
+    return CandidateError(told)
 
 
 def check(order: Json, exchange: Exchange) -> None:
@@ -142,9 +154,7 @@ def check(order: Json, exchange: Exchange) -> None:
         reply = receive()
         if "value" in reply:
             return decode(reply["value"])
-        kind = getattr(builtins, reply["raised"].partition(":")[0], None)
-        known = isinstance(kind, type) and issubclass(kind, Exception)
-        raised.append((kind if known else CandidateError)(reply["raised"]))
+        raised.append(rebuilt(reply["raised"]))
         raise raised[-1]
 
     module = load(order["source"], "tests")
@@ -188,8 +198,9 @@ def main() -> None:
     order = receive()
     limit(order["limits"])
     send({"ready": sys.version.split()[0]})
+    roles: dict[str, Callable[[Json, Exchange], None]] = {"serve": serve, "check": check}
     try:
-        {"serve": serve, "check": check}[order["role"]](order, (send, receive))
+        roles[order["role"]](order, (send, receive))
     except BaseException as error:
         send({"raised": shown(error)})
 

@@ -52,7 +52,7 @@ def find() -> Engine:
     )
 
 
-def engine(unsafe: bool) -> Engine:
+def chosen(unsafe: bool) -> Engine:
     """Return the engine to use; see `find` and `bare` for what is raised."""
     return bare() if unsafe else find()
 
@@ -64,7 +64,7 @@ def probe(unsafe: bool = False) -> dict[str, Any]:
     Raises SandboxUnavailable where no engine holds a candidate, and ValueError where `unsafe`
     is asked for and the environment variable TSBENCH_UNSAFE_SANDBOX=1 does not agree.
     """
-    found = engine(unsafe)
+    found = chosen(unsafe)
     order = {"role": "serve", "source": "def f(): pass", "entry_point": "f"}
     with Session(found, time.monotonic() + SECONDS, order) as session:
         interpreter = f"{found.python} {session.interpreter}"

@@ -52,9 +52,11 @@ class Session:
             self.process = engine.start()
         except OSError as error:
             raise Broken("sandbox_error", f"the sandbox did not start: {error}") from None
-        assert self.process.stdin and self.process.stdout and self.process.stderr
-        self.stdin, self.stdout = self.process.stdin, self.process.stdout
-        for pipe in (self.stdin, self.stdout, self.process.stderr):
+        self.pipes = [
+            pipe for pipe in (self.process.stdin, self.process.stdout, self.process.stderr) if pipe
+        ]
+        self.stdin, self.stdout, self.stderr = (pipe.fileno() for pipe in self.pipes)
+        for pipe in self.pipes:
             os.set_blocking(pipe.fileno(), False)
 
     def __enter__(self) -> Session:
@@ -92,32 +94,26 @@ class Session:
 
     def complaint(self, otherwise: str) -> str:
         """Return the last line that the engine wrote on its stderr."""
-        assert self.process.stderr
-        with contextlib.suppress(OSError):
-            if (
-                lines := (self.process.stderr.read(4096) or b"")
-                .decode(errors="replace")
-                .split("\n")
-            ):
-                said = [line for line in lines if line.strip()]
-                return f"the sandbox did not start: {said[-1][:200]}" if said else otherwise
-        return otherwise
+        said = ""
+        with contextlib.suppress(BlockingIOError):
+            said = os.read(self.stderr, 4096).decode(errors="replace").strip()
+        return f"the sandbox did not start: {(said or otherwise).splitlines()[-1][:200]}"
 
     def send(self, message: Line) -> None:
         """Write one line."""
         data = json.dumps(message).encode() + b"\n"
         try:
             while data:
-                self.wait(self.stdin.fileno(), select.POLLOUT)
-                data = data[os.write(self.stdin.fileno(), data) :]
+                self.wait(self.stdin, select.POLLOUT)
+                data = data[os.write(self.stdin, data) :]
         except BrokenPipeError:
             raise self.broken("ended the process") from None
 
     def receive(self) -> Line:
         """Read one line, at most MAX_READ bytes in the whole conversation."""
         while b"\n" not in self.pending:
-            self.wait(self.stdout.fileno(), select.POLLIN)
-            chunk = os.read(self.stdout.fileno(), 65536)
+            self.wait(self.stdout, select.POLLIN)
+            chunk = os.read(self.stdout, 65536)
             if not chunk:
                 raise self.broken("ended the process")
             self.read += len(chunk)
@@ -153,7 +149,5 @@ class Session:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            assert pipe
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+        for pipe in self.pipes:
+            pipe.close()

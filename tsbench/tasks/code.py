@@ -7,6 +7,7 @@ import doctest
 import random
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,21 +29,29 @@ def read_program(stub: str, text: str) -> str | None:
     """Return the program in a reply, in one form for equal programs; None where nothing parses.
 
     A fence in it, else the reply, gives the whole of `stub`'s last function or the body that
-    continues `stub`. Lines after a program that parses are cut off.
+    continues `stub`; a block that names the function goes before one that does not. Lines after
+    a program that parses are cut off.
     """
-    for block in [*FENCE.findall(text), text]:
-        for head, part in readings(stub, block):
-            if program := longest(head, part, entry_of(stub)):
-                return program
+    blocks = [*FENCE.findall(text), text]
+    for block in sorted(blocks, key=lambda block: not names(entry_of(stub), block)):
+        found = [longest(head, part, entry_of(stub)) for head, part in readings(stub, block)]
+        lines, program = max(found, key=lambda one: one[0])
+        if lines:
+            return program
     return None
+
+
+def names(entry: str, block: str) -> bool:
+    """Say whether a block defines the function."""
+    return re.search(rf"^def {entry}\b", block, re.MULTILINE) is not None
 
 
 def entry_of(stub: str) -> str:
     """Return the name of the last function that a stub defines; ValueError if there is none."""
-    names: list[str] = DEFINED.findall(stub)
-    if not names:
+    defined: list[str] = DEFINED.findall(stub)
+    if not defined:
         raise ValueError(f"task: the prompt {stub[:60]!r} defines no function")
-    return names[-1]
+    return defined[-1]
 
 
 def readings(stub: str, block: str) -> Iterator[tuple[str, str]]:
@@ -52,7 +61,7 @@ def readings(stub: str, block: str) -> Iterator[tuple[str, str]]:
     body whose first line alone lost its indentation.
     """
     entry = entry_of(stub)
-    if re.search(rf"^def {entry}\b", block, re.MULTILINE):
+    if names(entry, block):
         start = CODE.search(block)
         assert start is not None
         yield stub[: stub.rindex(f"def {entry}")], block[start.start() :]
@@ -63,17 +72,24 @@ def readings(stub: str, block: str) -> Iterator[tuple[str, str]]:
     yield head, INDENT + body.lstrip(" ")
 
 
-def longest(head: str, part: str, entry: str) -> str | None:
-    """Return `head` with the most leading lines of `part` that parse and complete `entry`."""
+def longest(head: str, part: str, entry: str) -> tuple[int, str]:
+    """Return how many leading lines of `part` parse and complete `entry`, and the program."""
     lines = part.rstrip().split("\n")
     for end in range(len(lines), 0, -1):
         try:
-            tree = ast.parse(head + "\n".join(lines[:end]))
+            tree = quiet_parse(head + "\n".join(lines[:end]))
             if complete(tree, entry):
-                return ast.unparse(tree) + "\n"
+                return end, ast.unparse(tree) + "\n"
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-    return None
+    return 0, ""
+
+
+def quiet_parse(source: str) -> ast.Module:
+    """Parse a program without the warnings that it would give its author."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
 
 
 def complete(tree: ast.Module, entry: str) -> bool:
@@ -155,12 +171,12 @@ class Code:
     def item(self, seed: int, i: int) -> Item:
         """Return item i; the templates of a level take turns in a seeded order."""
         turn, level = divmod(i, len(LEVELS))
-        order = random.Random(f"{self.name}/{seed}/{level}").sample(
-            LEVELS[level], len(LEVELS[level])
-        )
-        r = random.Random(f"{self.name}/{seed}/{i}")
-        function = fill(order[turn % len(order)], r)
+        templates = LEVELS[level]
+        lap, turn = divmod(turn, len(templates))
+        order = random.Random(f"{self.name}/{seed}/{level}").sample(templates, len(templates))
+        function = fill(order[turn], lap, f"{self.name}/{seed}")
         cases = [Case(*both) for both in zip(function.inputs, function.outputs(), strict=True)]
+        hidden, public = tuple(cases[:-N_PUBLIC]), tuple(cases[-N_PUBLIC:])
         problem = Problem(
             id=f"{self.name}-{seed}-{i}",
             task=self.name,
@@ -170,9 +186,9 @@ class Code:
             max_tokens=self.max_tokens,
             force="\n```python\n",
             stratum=f"level{level + 1}",
-            public=PublicTests(function.name, tuple(r.sample(cases, N_PUBLIC))),
+            public=PublicTests(function.name, public),
         )
-        return Item(problem, Cases(function.name, tuple(cases), function.solution))
+        return Item(problem, Cases(function.name, hidden, function.solution))
 
     def answer(self, problem: Problem, text: str) -> str | None:
         """Return the program that the reply gives."""
@@ -280,7 +296,7 @@ def graded(program: str | None, solution: str | None, verdict: Callable[[str], V
 
 def docstring_cases(prompt: str, entry: str) -> tuple[Case, ...]:
     """Return the `>>>` examples of a prompt that call `entry` with literals and show a literal."""
-    tree = ast.parse(prompt + f"\n{INDENT}pass\n")
+    tree = quiet_parse(prompt + f"\n{INDENT}pass\n")
     (function,) = (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == entry)
     try:
         examples = doctest.DocTestParser().get_examples(ast.get_docstring(function) or "")

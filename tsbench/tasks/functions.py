@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +13,23 @@ Inputs = Callable[[random.Random, int], list[Arguments]]
 
 WORDS = ("sun", "river", "apple", "tea", "garden", "stone", "level", "cat", "window", "noon", "a")
 LETTERS = "aeinorst"
+CONSTANTS = range(2, 10)
+SPELLINGS = {
+    "a": ("a", "x", "p", "left"),
+    "b": ("b", "y", "q", "right"),
+    "n": ("n", "num", "number", "value"),
+    "items": ("items", "values", "elements", "entries"),
+    "text": ("text", "line", "phrase", "message"),
+    "rows": ("rows", "grid", "table", "matrix"),
+}
+N_SPELLINGS = 4
 
 
 @dataclass(frozen=True)
 class Template:
-    """A function to write; $k, $m and $c stand for two numbers (k < m) and a letter.
+    """A function to write; $k and $m stand for two numbers (k < m), and $c for a letter.
 
-    `inputs(r, k)` gives its arguments, edge cases first.
+    `inputs(r, k)` gives its arguments, edge cases first. Parameters may be spelled otherwise.
     """
 
     name: str
@@ -55,17 +66,26 @@ class Function:
         return [namespace[self.name](*args) for args in self.inputs]
 
 
-def fill(template: Template, r: random.Random) -> Function:
-    """Choose the template's constants and arguments."""
-    k = r.randint(2, 9)
+def fill(template: Template, lap: int, seed: str) -> Function:
+    """Choose the template's constants, names and arguments.
+
+    Laps 0 to 3 of one seed differ in the parameter's name, and 0 to 7 in $k.
+    """
+    r = random.Random(f"{seed}/{template.name}")
+    k = r.sample(CONSTANTS, len(CONSTANTS))[lap % len(CONSTANTS)]
+    turns = r.sample(range(N_SPELLINGS), N_SPELLINGS)
+    r = random.Random(f"{seed}/{template.name}/{lap}")
     values = {"k": str(k), "m": str(k + r.randint(2, 9)), "c": r.choice(LETTERS)}
 
     def filled(text: str) -> str:
-        return string.Template(text).substitute(values)
+        text = string.Template(text).substitute(values)
+        for param in template.params.split(", "):
+            text = re.sub(rf"\b{param}\b", SPELLINGS[param][turns[lap % N_SPELLINGS]], text)
+        return text
 
-    name = filled(template.name)
+    name = string.Template(template.name).substitute(values)
+    signature = filled(f"def {name}({template.params}):")
     inputs = tuple(template.inputs(r, k))
-    signature = f"def {name}({template.params}):"
     return Function(name, signature, filled(template.doc), filled(template.body), inputs)
 
 
@@ -77,12 +97,12 @@ def number(r: random.Random, k: int) -> list[Arguments]:
 
 def natural(r: random.Random, k: int) -> list[Arguments]:
     """One integer from 0 to 60."""
-    return [(n,) for n in [0, 1, 2, 3, 4, 5, 9, 10, 7 * k] + r.sample(range(11, 60), 5)]
+    return [(n,) for n in (0, 1, 2, 3, 4, 5, 9, 10, 7 * k, *r.sample(range(11, 60), 5))]
 
 
 def positive(r: random.Random, k: int) -> list[Arguments]:
     """One integer from 1 to 60."""
-    return [(n,) for n in [1, 2, 3, 4, 5, 7, 8, 9, 16, 27] + r.sample(range(11, 60), 5)]
+    return [(n,) for n in (1, 2, 3, 4, 5, 7, 8, 9, 16, 27, *r.sample(range(11, 60), 5))]
 
 
 def pair(r: random.Random, k: int) -> list[Arguments]:
@@ -99,7 +119,16 @@ def naturals(r: random.Random, k: int) -> list[Arguments]:
 
 def some(r: random.Random, k: int) -> list[Arguments]:
     """A list of integers, never empty; some of it near $k and its multiples."""
-    edges = [[k], [-1], [3, 3], [2, 1], [k - 1, k, k + 1], [-5, -2, -9], [2 * k, k, 3 * k, 4]]
+    edges = [
+        [k],
+        [-1],
+        [k - 1, 1],
+        [3, 3],
+        [2, 1],
+        [k - 1, k, k + 1],
+        [-5, -2, -9],
+        [2 * k, k, 3 * k, 4],
+    ]
     return [
         (items,) for items in edges + [r.choices(range(-9, 25), k=r.randint(4, 7)) for _ in "abcde"]
     ]
@@ -112,14 +141,17 @@ def many(r: random.Random, k: int) -> list[Arguments]:
 
 def word(r: random.Random, k: int) -> list[Arguments]:
     """A string without spaces, mixed in case."""
-    edges = ["Ab", "LEVEL", "noon", "Tea", "banana", "rotators"]
+    edges = ["Ab", "LEVEL", "noon", "Tea", "banana", "rivers", "rotators"]
     return [(text,) for text in edges + [r.choice(WORDS) + r.choice(WORDS) for _ in range(6)]]
 
 
 def words(r: random.Random, k: int) -> list[Arguments]:
     """A string of words."""
     texts = [" ".join(r.choices(WORDS, k=r.randint(2, 5))) for _ in range(7)]
-    return [(text,) for text in ["tea", "a noon sun", "rotator in nests", "Over it", *texts]]
+    return [
+        (text,)
+        for text in ["tea", "a noon sun", "rotator in nests", f"Over {'x' * (k + 1)}", *texts]
+    ]
 
 
 def lists(r: random.Random, k: int) -> list[Arguments]:
@@ -404,8 +436,8 @@ LEVELS: tuple[tuple[Template, ...], ...] = (
         Template(
             "has_pair",
             "items",
-            "Return True if two different positions add up to $m.",
-            "return any(x + y == $m for i, x in enumerate(items) for y in items[:i])",
+            "Return True if two different positions add up to $k.",
+            "return any(x + y == $k for i, x in enumerate(items) for y in items[:i])",
             many,
         ),
         Template(

@@ -1,0 +1,77 @@
+import numpy as np
+import pandas as pd
+import pytest
+from toy import SHAPES, curve, knee
+
+from tsbench import words
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1, "1"),
+        (30, "30"),
+        (999, "999"),
+        (1000, "1k"),
+        (3e4, "30k"),
+        (3.2e11, "320G"),
+        (0.3, "0.3"),
+    ],
+)
+def test_ticks_read_as_people_write_them(value: float, said: str) -> None:
+    assert words.human(value) == said
+
+
+def test_spends_carry_their_units() -> None:
+    assert words.quantity(1234.0, "tokens") == "1,200\u00a0tokens"
+    assert words.quantity(3.24e11, "flops") == "320\u00a0GFLOPs"
+    assert words.quantity(512.0, "flops") == "510\u00a0FLOPs"
+    assert words.quantity(4.04, "seconds") == "4\u00a0seconds"
+    assert words.quantity(None, "tokens") == words.quantity(float("nan"), "flops") == "unknown"
+
+
+def test_shares_and_differences() -> None:
+    assert words.percent(0.575) == "57\u202f%"
+    assert words.rate(0.0) == "0\u202f%"
+    assert words.rate(1e-5) == "<\u202f0.1\u202f%"
+    assert words.rate(0.034) == "3.4\u202f%"
+    assert words.points(0.01) == "1\u00a0point"
+    assert words.points(0.005) == "0.5\u00a0points"
+    assert words.points(-0.031) == "\u22123.1\u00a0points"
+
+
+def test_a_probability_is_never_certain() -> None:
+    assert words.chance(0.0) == "<\u00a00.01"
+    assert words.chance(1.0) == ">\u00a00.99"
+    assert words.chance(0.453) == "=\u00a00.45"
+    assert words.chance(float("nan")) == "is unknown"
+
+
+def test_budgets_count_what_the_strategy_counts() -> None:
+    assert words.budget("maj@k", 1) == "1\u00a0draw"
+    assert words.budget("best-of-n:mine", 8) == "8\u00a0draws"
+    assert words.budget("forced", 32) == "32\u00a0tokens of thought"
+    assert words.budget("my search", 2.5) == "budget\u00a02.5"
+
+
+def test_names() -> None:
+    assert words.name("maj@k") == "majority vote"
+    assert words.name("maj@k (thinking 64)", short=True) == "vote (thinking 64)"
+    assert words.name("my search") == "my search"
+    assert words.verdict("flat") == "flattens"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "5\u00a0draws (3 to 9)"),
+        ({"low": np.nan}, "5\u00a0draws (9 or less)"),
+        ({"high": np.nan}, "5\u00a0draws (3 or more)"),
+        ({"low": np.nan, "high": np.nan}, "5\u00a0draws (unbounded)"),
+        ({"knee": np.nan, "high": np.nan}, "beyond 32\u00a0draws (3 or more)"),
+    ],
+)
+def test_a_knee_is_placed_in_draws(changes: dict[str, float], said: str) -> None:
+    row = pd.Series(knee("math", "maj@k", **changes))
+    place = words.place(curve("math", "maj@k", SHAPES["maj@k"]), row, "tokens")
+    assert place.words("maj@k") == said
