@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tsbench import sandbox
-from tsbench.sandbox.probe import find
+from tsbench.sandbox.choose import find
 from tsbench.sandbox.session import Broken, Session
 
 SECRET = 918273645
@@ -122,7 +122,7 @@ def f(n):
 """,
     "nests too deeply": "def f(n):\n    x = []\n    for _ in range(10**5): x = [x]\n    return x",
     "returns itself": "def f(n):\n    x = []\n    x.append(x)\n    return x",
-    "doubles when written": "def f(n):\n    x = 0\n    for _ in range(90): x = [x, x]\n    return x",
+    "doubles when written": "def f(n):\n    x = 0\n    for _ in range(90): x = x, x\n    return x",
     "writes brackets without end": """
 import os
 def f(n):

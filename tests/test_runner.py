@@ -16,7 +16,7 @@ from tsbench.verifiers.logprob import MeanLogprob
 TASK = Arithmetic(n_items=10, max_tokens=20)
 SUMS: list[Item] = [
     item
-    for item in TASK.items(0, 50)
+    for item in TASK.items(0, 200)
     if " + " in item.problem.messages[-1].content and item.problem.stratum == "level1"
 ][:4]
 PROBLEMS = [item.problem for item in SUMS]

@@ -5,15 +5,16 @@ import struct
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsbench import sandbox
 from tsbench.sandbox import matches, seccomp
 from tsbench.sandbox import probe as probe_function
+from tsbench.sandbox.choose import find
 from tsbench.sandbox.engine import Engine, engines
+from tsbench.sandbox.grading import run_cases
 from tsbench.sandbox.guest import CandidateError, decode, encode, rebuilt
-from tsbench.sandbox.probe import find
 from tsbench.types import Case
 
 SCALARS = (
@@ -22,14 +23,22 @@ SCALARS = (
     | st.integers()
     | st.floats(allow_nan=False)
     | st.complex_numbers(allow_nan=False)
-    | st.text()
-    | st.binary()
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
 )
-HASHABLE = st.recursive(SCALARS, lambda inner: st.tuples(inner, inner) | st.frozensets(inner))
+HASHABLE = st.recursive(
+    SCALARS,
+    lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3),
+    max_leaves=4,
+)
 VALUES = st.recursive(
     HASHABLE,
-    lambda inner: st.lists(inner) | st.sets(HASHABLE) | st.dictionaries(HASHABLE, inner),
-    max_leaves=12,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.sets(HASHABLE, max_size=4)
+        | st.dictionaries(HASHABLE, inner, max_size=4)
+    ),
+    max_leaves=6,
 )
 
 
@@ -41,6 +50,7 @@ def held():
         pytest.skip(str(error))
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_a_value_comes_back_with_its_type(value):
     back = decode(encode(value))
@@ -115,6 +125,7 @@ def test_an_exception_is_rebuilt_by_its_name_alone():
         ({"a": 0.3}, {"a": 0.1 + 0.2}),
         (1j, 1j),
         (2 + 0j, 2),
+        (2.0, 2 + 0j),
         (None, None),
     ],
 )
@@ -147,6 +158,8 @@ def test_equal(expected, found):
         (math.inf, 1e308),
         (math.inf, -math.inf),
         (1.0, 10**400),
+        (1j, 10**400),
+        (1.0, math.nan),
         (1.0, "1.0"),
         ([], None),
     ],
@@ -213,7 +226,7 @@ def test_the_probe_records_what_is_used(held):
 
 def test_every_engine_that_is_tried_is_named_when_none_works(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        "tsbench.sandbox.probe.engines", lambda: iter([Engine("/none/bwrap", "9", "/none/python")])
+        "tsbench.sandbox.choose.engines", lambda: iter([Engine("/none/bwrap", "9", "/none/python")])
     )
     find.cache_clear()
     try:
@@ -240,7 +253,7 @@ def test_an_engine_without_walls_is_refused_by_the_probe(monkeypatch):
     import sys
 
     monkeypatch.setattr(
-        "tsbench.sandbox.probe.engines", lambda: iter([Engine(None, "none", sys.executable)])
+        "tsbench.sandbox.choose.engines", lambda: iter([Engine(None, "none", sys.executable)])
     )
     find.cache_clear()
     try:
@@ -309,6 +322,31 @@ def test_a_check_that_runs_out_of_time_is_a_timeout(held):
 
     assert verdict.status == "timeout"
     assert time.monotonic() - began < 4.0
+
+
+def test_time_that_a_candidate_takes_to_load_is_its_own(held):
+    test = "def check(candidate):\n    assert candidate() == 1\n"
+    source = "import time\ntime.sleep(60)\ndef f():\n    return 1\n"
+    prompt = 'def f():\n    """F."""\n'
+
+    assert sandbox.grade_check(source, "f", test, prompt, timeout=1.5).status == "timeout"
+    assert sandbox.grade(source, "f", [((), 1)], timeout=1.5).status == "timeout"
+
+
+def test_an_engine_that_cannot_start_is_the_sandboxs_failure():
+    for engine in (Engine("/none/bwrap", "9", "/none/python"), Engine("/etc", "9", "python")):
+        verdict = run_cases(engine, "def f(): pass", "f", [Case((), None)], 5.0)
+        assert verdict.status == "sandbox_error"
+        assert "did not start" in str(verdict.reason)
+
+
+def test_a_bwrap_too_old_for_the_walls_says_so(tmp_path):
+    old = tmp_path / "bwrap"
+    old.write_text("#!/bin/sh\necho 'bwrap: Unknown option --disable-userns' >&2\nexit 1\n")
+    old.chmod(0o755)
+    verdict = run_cases(Engine(str(old), "0.6", "python"), "", "f", [Case((), None)], 5.0)
+
+    assert verdict.status == "sandbox_error"
 
 
 @pytest.mark.parametrize(

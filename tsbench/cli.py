@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
     def run(config: DictConfig) -> None:
+        logging.getLogger().setLevel(logging.WARNING)  # a line for each request helps nobody
         with one_sentence(command):
             instantiate(config, _convert_="all")()
 

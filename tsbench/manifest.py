@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("tsbench", "numpy", "scipy", "pandas", "pyarrow", "openai", "math-verify", "xllamacpp")
-FREE = frozenset({"limit", "slots", "timeout", "threads", "dollars_in", "dollars_out", "n_items"})
+FREE = frozenset(
+    {"limit", "slots", "batch", "timeout", "threads", "dollars_in", "dollars_out", "n_items"}
+)
 """Settings that may differ between two calls on one folder: they change no reply."""
 
 Manifest = dict[str, Any]

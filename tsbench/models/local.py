@@ -38,6 +38,7 @@ class Local:
     revision: str | None = None
     wheel: Wheel | None = None
     slots: int = 32
+    batch: int = 8
     context: int = 1024
     threads: int | None = None
     temperature: float = 0.8
@@ -106,6 +107,7 @@ class Local:
                 top_p=self.top_p,
                 extra=self.extra,
                 slots=self.slots,
+                batch=self.batch,
                 timeout=self.timeout,
             )
             async with client.connect() as connection:

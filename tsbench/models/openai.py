@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import openai
@@ -18,6 +19,8 @@ from tsbench.types import Message, Status, Usage
 NO_KEY = "none"
 RETRIES = 4
 
+Waiting = asyncio.Future[Response]
+
 
 @dataclass(frozen=True)
 class OpenAI:
@@ -27,8 +30,9 @@ class OpenAI:
     `extra` holds sampling parameters of the endpoint's own (top_k, min_p, ...). With
     `api: completions` the prompt is rendered by `template` ("server": the endpoint's
     /apply-template route, as llama.cpp has it; "plain": contents separated by blank lines), and
-    only so can a prefix be continued. `params` (parameters of the model) prices FLOPs;
-    `dollars_in` and `dollars_out` are dollars for a million tokens; None is unknown.
+    only so can a prefix be continued. Up to `batch` equal draws are sent as one request with n.
+    `params` (parameters of the model) prices FLOPs; `dollars_in` and `dollars_out` are dollars
+    for a million tokens; None is unknown.
     """
 
     base_url: str
@@ -40,6 +44,7 @@ class OpenAI:
     extra: Mapping[str, Any] = field(default_factory=dict)
     api_key_env: str = "OPENAI_API_KEY"
     slots: int = 16
+    batch: int = 1
     timeout: float = 600.0
     params: float | None = None
     dollars_in: float | None = None
@@ -57,8 +62,9 @@ class OpenAI:
             raise ValueError(f"model.api must be chat or completions, found {self.api!r}")
         if self.template not in ("server", "plain"):
             raise ValueError(f"model.template must be server or plain, found {self.template!r}")
-        if self.slots < 1:
-            raise ValueError(f"model.slots must be at least 1, found {self.slots}")
+        for key in ("slots", "batch"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"model.{key} must be at least 1, found {getattr(self, key)}")
 
     @property
     def continues(self) -> bool:
@@ -105,6 +111,16 @@ class OpenAI:
         return Served(self.base_url, self.name, self.params or meta.get("n_params"))
 
 
+class Choice(NamedTuple):
+    """One choice of an answer, of either route."""
+
+    text: str
+    finish: str | None
+    logprobs: Mapping[str, Any] | None
+    thoughts: str | None = None
+    refusal: str | None = None
+
+
 class Connection:
     """An open client of one endpoint."""
 
@@ -112,6 +128,8 @@ class Connection:
         self.model = model
         self.served = served
         self._client = client
+        self._waiting: dict[Request, list[tuple[int, Waiting]]] = {}
+        self._sending: set[asyncio.Task[None]] = set()
         self._rendered: dict[tuple[Message, ...], str] = {}
 
     def sampling(self) -> dict[str, Any]:
@@ -125,64 +143,81 @@ class Connection:
         }
 
     async def complete(self, request: Request) -> Response:
-        """Ask once. A failure of the endpoint is a response with its status, not an exception."""
-        try:
-            if self.model.api == "chat":
-                return await self._chat(request)
-            return await self._completion(request)
-        except openai.APITimeoutError as error:
-            return Response("", "timeout", reason=str(error), attempts=RETRIES + 1)
-        except openai.OpenAIError as error:
-            return Response(
-                "", "error", reason=f"{type(error).__name__}: {error}"[:500], attempts=RETRIES + 1
-            )
+        """Ask once. A failure of the endpoint is a response with its status, not an exception.
 
-    async def _chat(self, request: Request) -> Response:
+        Requests that differ in the seed alone and come together are sent as one, `batch` at the
+        most, so that the endpoint reads their prompt once.
+        """
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        kind = replace(request, seed=0)
+        waiting = self._waiting.setdefault(kind, [])
+        waiting.append((request.seed, answer))
+        if len(waiting) == self.model.batch:
+            self._flush(kind)
+        elif len(waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._flush, kind)
+        return await answer
+
+    def _flush(self, kind: Request) -> None:
+        waiting = self._waiting.pop(kind, [])
+        if waiting:
+            task = asyncio.create_task(self._send(kind, waiting))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, kind: Request, waiting: list[tuple[int, Waiting]]) -> None:
+        request, n = replace(kind, seed=waiting[0][0]), len(waiting)
+        try:
+            responses = await (self._chat if self.model.api == "chat" else self._text)(request, n)
+        except openai.APITimeoutError as error:
+            responses = [failed("timeout", error)] * n
+        except Exception as error:
+            responses = [failed("error", error)] * n
+        for (_, answer), response in zip(waiting, responses, strict=True):
+            if not answer.cancelled():
+                answer.set_result(response)
+
+    async def _chat(self, request: Request, n: int) -> list[Response]:
         if request.prefix:
-            raise ValueError(
-                "model.api: chat cannot continue a prefix; use model.api=completions with a "
-                "template, or a strategy without thinking budgets"
-            )
+            raise ValueError("the chat API cannot continue a prefix; use model.api=completions")
         raw = await self._client.chat.completions.with_raw_response.create(
             messages=[{"role": m.role, "content": m.content} for m in request.messages],  # type: ignore[misc]
             logprobs=True if request.top_logprobs else openai.omit,
             top_logprobs=request.top_logprobs or openai.omit,
-            **self._common(request),
+            **self._common(request, n),
         )
         answer = raw.parse()
-        choice = answer.choices[0]
-        extra = choice.message.model_extra or {}
-        return response(
-            choice.message.content or "",
-            choice.finish_reason,
-            answer.usage,
-            choice.logprobs.model_dump() if choice.logprobs else None,
-            answer.model,
-            raw.retries_taken + 1,
-            thoughts=extra.get("reasoning_content") or extra.get("reasoning"),
-            refusal=choice.message.refusal,
-        )
+        found = []
+        for choice in ordered(answer.choices, n):
+            extra = choice.message.model_extra or {}
+            found.append(
+                Choice(
+                    choice.message.content or "",
+                    choice.finish_reason,
+                    choice.logprobs.model_dump() if choice.logprobs else None,
+                    extra.get("reasoning_content") or extra.get("reasoning"),
+                    choice.message.refusal,
+                )
+            )
+        return read(found, answer.usage, answer.model, raw.retries_taken + 1)
 
-    async def _completion(self, request: Request) -> Response:
+    async def _text(self, request: Request, n: int) -> list[Response]:
         raw = await self._client.completions.with_raw_response.create(
             prompt=await self.render(request.messages) + request.prefix,
             logprobs=request.top_logprobs or openai.omit,
-            **self._common(request),
+            **self._common(request, n),
         )
         answer = raw.parse()
-        choice = answer.choices[0]
-        return response(
-            choice.text,
-            choice.finish_reason,
-            answer.usage,
-            choice.logprobs.model_dump() if choice.logprobs else None,
-            answer.model,
-            raw.retries_taken + 1,
-        )
+        found = [
+            Choice(c.text, c.finish_reason, c.logprobs.model_dump() if c.logprobs else None)
+            for c in ordered(answer.choices, n)
+        ]
+        return read(found, answer.usage, answer.model, raw.retries_taken + 1)
 
-    def _common(self, request: Request) -> dict[str, Any]:
+    def _common(self, request: Request, n: int) -> dict[str, Any]:
         return {
             "model": self.model.name,
+            "n": n if n > 1 else openai.omit,
             "max_tokens": request.max_tokens,
             "stop": list(request.stop) or openai.omit,
             "temperature": self.model.temperature,
@@ -213,46 +248,62 @@ class Connection:
         return self._rendered[messages]
 
 
-def response(
-    text: str,
-    finish: str | None,
-    usage: Any,
-    logprobs: Mapping[str, Any] | None,
-    served_model: str,
-    attempts: int,
-    *,
-    thoughts: str | None = None,
-    refusal: str | None = None,
-) -> Response:
-    """Read one choice into a Response: status from how it ended, counts from the server."""
-    status: Status = "ok"
-    if refusal or finish == "content_filter":
-        status = "refused"
-    elif finish == "length":
-        status = "truncated"
-    tokens, first = read_logprobs(logprobs)
-    finite = [value for value in tokens if math.isfinite(value)]
+def ordered(choices: Sequence[Any], n: int) -> list[Any]:
+    """Return the choices by index; ValueError where they are not as many as were asked."""
+    if len(choices) != n:
+        raise ValueError(f"the endpoint gave {len(choices)} choices for n = {n}")
+    return sorted(choices, key=lambda choice: int(choice.index))
+
+
+def failed(status: Status, error: Exception) -> Response:
+    """Return a failure as a response."""
+    said = f"{type(error).__name__}: {error}"
+    return Response("", status, reason=said[:500], attempts=RETRIES + 1)
+
+
+def read(choices: Sequence[Choice], usage: Any, served_model: str, attempts: int) -> list[Response]:
+    """Return a response a choice: status from how it ended, counts from the server.
+
+    Of several choices the server's usage counts one, so each one's tokens are counted from its
+    log-probabilities; their prompt was read once, by the first.
+    """
+    found = []
     details = getattr(usage, "completion_tokens_details", None)
-    prompt = getattr(usage, "prompt_tokens_details", None)
-    return Response(
-        text,
-        status,
-        finish=finish,
-        reason=refusal,
-        thoughts=thoughts,
-        usage=Usage(
-            getattr(usage, "prompt_tokens", None),
-            getattr(prompt, "cached_tokens", None),
-            getattr(usage, "completion_tokens", None),
-            getattr(details, "reasoning_tokens", None),
-        ),
-        counted_by="server" if usage is not None else "none",
-        logprob_sum=sum(finite) if finite else None,
-        logprob_mean=sum(finite) / len(finite) if finite else None,
-        first=first,
-        served_model=served_model,
-        attempts=attempts,
-    )
+    prompt = getattr(usage, "prompt_tokens", None)
+    cached = getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None)
+    for place, choice in enumerate(choices):
+        status: Status = "ok"
+        if choice.refusal or choice.finish == "content_filter":
+            status = "refused"
+        elif choice.finish == "length":
+            status = "truncated"
+        tokens, first = read_logprobs(choice.logprobs)
+        made = getattr(usage, "completion_tokens", None)
+        if len(choices) > 1:
+            made = len(tokens) or None
+        finite = [value for value in tokens if math.isfinite(value)]
+        found.append(
+            Response(
+                choice.text,
+                status,
+                finish=choice.finish,
+                reason=choice.refusal,
+                thoughts=choice.thoughts,
+                usage=Usage(
+                    prompt,
+                    prompt if place else cached,
+                    made,
+                    getattr(details, "reasoning_tokens", None) if len(choices) == 1 else None,
+                ),
+                counted_by="none" if made is None else "server",
+                logprob_sum=sum(finite) if finite else None,
+                logprob_mean=sum(finite) / len(finite) if finite else None,
+                first=first,
+                served_model=served_model,
+                attempts=attempts,
+            )
+        )
+    return found
 
 
 def read_logprobs(logprobs: Mapping[str, Any] | None) -> tuple[list[float], dict[str, float]]:

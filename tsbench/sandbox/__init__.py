@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tsbench.sandbox.choose import SandboxUnavailable, chosen, probe
 from tsbench.sandbox.compare import matches
 from tsbench.sandbox.grading import Verdict, run_cases, run_check
-from tsbench.sandbox.probe import SandboxUnavailable, chosen, probe
 from tsbench.types import Case
 
 __all__ = ["SandboxUnavailable", "Verdict", "grade", "grade_check", "matches", "probe"]

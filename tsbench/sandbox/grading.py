@@ -65,8 +65,8 @@ def run_check(
     reason: str | None
     try:
         with (
-            candidate(engine, began + timeout, source, entry_point) as session,
             Session(engine, began + timeout, order) as tests,
+            candidate(engine, began + timeout, source, entry_point) as session,
         ):
             while "verdict" not in (asked := tests.receive()):
                 calls += 1

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal
 
-from tsbench.sandbox.engine import LIMITS, Engine
+from tsbench.sandbox.engine import Engine
 from tsbench.sandbox.guest import decode
 
 MAX_READ = 4 * 2**20
@@ -44,13 +44,13 @@ class Session:
     """
 
     def __init__(self, engine: Engine, deadline: float, order: Mapping[str, Any]) -> None:
-        self.deadline, self.order = deadline, order
+        self.deadline, self.order, self.limits = deadline, order, engine.limits
         self.who, self.blame = BLAMED[order["role"]]
         self.read = 0
         self.pending = b""
         try:
             self.process = engine.start()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise Broken("sandbox_error", f"the sandbox did not start: {error}") from None
         self.pipes = [
             pipe for pipe in (self.process.stdin, self.process.stdout, self.process.stderr) if pipe
@@ -79,7 +79,7 @@ class Session:
         """Hand over the order; whatever goes wrong before the guest is ready is the sandbox's."""
         seconds = max(1, math.ceil(self.deadline - time.monotonic()) + 1)
         try:
-            self.send({**self.order, "limits": {**LIMITS, "CPU": seconds}})
+            self.send({**self.order, "limits": {**self.limits, "CPU": seconds}})
             ready = self.receive()
         except Broken as error:
             raise Broken("sandbox_error", self.complaint(error.reason)) from None

@@ -93,12 +93,15 @@ def quiet_parse(source: str) -> ast.Module:
 
 
 def complete(tree: ast.Module, entry: str) -> bool:
-    """Drop the docstring of the function `entry`; say whether anything is left of it."""
+    """Drop the docstring of the function `entry`; say whether it does anything."""
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == entry:
             if ast.get_docstring(node) is not None:
                 del node.body[0]
-            return bool(node.body)
+            return not all(
+                isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+                for line in node.body
+            )
     return False
 
 
@@ -121,30 +124,22 @@ class Check:
     solution: str | None
 
 
-EXAMPLES = tuple(
-    (f.stub, f.body)
-    for f in (
-        Function("join", "def join(a, b):", "Return a, a space and b.", "return a + ' ' + b", ()),
-        Function(
-            "odd",
-            "def odd(items):",
-            "Return a list of the odd items.",
-            "return [x for x in items if x % 2 == 1]",
-            (),
-        ),
-        Function(
-            "product",
-            "def product(items):",
-            "Return the product of items.",
-            "result = 1\nfor x in items:\n    result *= x\nreturn result",
-            (),
-        ),
-    )
+EXAMPLES = (
+    ("def join(a, b):", "Return a, a space and b.", "return a + ' ' + b"),
+    (
+        "def odd(items):",
+        "Return a list of the odd items.",
+        "return [x for x in items if x % 2 == 1]",
+    ),
+    ("def count_words(text):", "Count the words in text.", "return len(text.split())"),
 )
 HEADER = tuple(
     message
-    for stub, body in EXAMPLES
-    for message in (Message("user", stub), Message("assistant", body))
+    for signature, doc, body in EXAMPLES
+    for message in (
+        Message("user", Function("", signature, doc, body, ()).stub),
+        Message("assistant", body),
+    )
 )
 N_PUBLIC = 3
 

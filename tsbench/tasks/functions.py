@@ -1,4 +1,8 @@
-"""Small functions to write, in five levels: what each says, does, and is called with."""
+"""Small functions to write: what each says, does, and is called with.
+
+Five levels: an operator on numbers; a call or a slice; one comprehension; two steps; a small
+algorithm.
+"""
 
 from __future__ import annotations
 
@@ -154,6 +158,11 @@ def words(r: random.Random, k: int) -> list[Arguments]:
     ]
 
 
+def starts(r: random.Random, k: int) -> list[Arguments]:
+    """A word behind each letter that $c may be, upper case and lower case."""
+    return [(letter + r.choice(WORDS),) for letter in [*LETTERS, *LETTERS.upper()]]
+
+
 def lists(r: random.Random, k: int) -> list[Arguments]:
     """A list of lists of integers of one length."""
     edges: list[list[list[int]]] = [[[1]], [[1, 2]], [[1], [2]], [[1, 2], [3, 4]], [[0, 0], [5, 6]]]
@@ -170,21 +179,34 @@ def brackets(r: random.Random, k: int) -> list[Arguments]:
 
 LEVELS: tuple[tuple[Template, ...], ...] = (
     (
+        Template("add", "a, b", "Return a plus b.", "return a + b", pair),
         Template("add_$k", "n", "Return n plus $k.", "return n + $k", number),
+        Template("subtract", "a, b", "Return a minus b.", "return a - b", pair),
         Template("minus_$k", "n", "Return n minus $k.", "return n - $k", number),
-        Template("times_$k", "n", "Return n times $k.", "return n * $k", number),
-        Template("add", "a, b", "Return a plus b plus $k.", "return a + b + $k", pair),
         Template("multiply", "a, b", "Return a times b.", "return a * b", pair),
+        Template("times_$k", "n", "Return n times $k.", "return n * $k", number),
+        Template("double", "n", "Return n times 2.", "return n * 2", number),
+        Template("half", "n", "Return half of n.", "return n / 2", number),
+        Template("square", "n", "Return the square of n.", "return n ** 2", number),
         Template("power_$k", "n", "Return n to the power of $k.", "return n ** $k", number),
-        Template("over_$k", "n", "Return True if n is more than $k.", "return n > $k", number),
-        Template("total", "items", "Return the sum of items.", "return sum(items)", many),
-        Template("size", "items", "Return the number of items.", "return len(items)", many),
-        Template("largest", "items", "Return the largest of items.", "return max(items)", some),
-        Template("shout", "text", "Return text in upper case.", "return text.upper()", word),
-        Template("first", "items", "Return the first item.", "return items[0]", some),
+        Template("is_even", "n", "Return True if n is even.", "return n % 2 == 0", number),
     ),
     (
-        Template("scale", "a, b", "Return a times $k plus b.", "return a * $k + b", pair),
+        Template("size", "items", "Return the number of items.", "return len(items)", many),
+        Template("total", "items", "Return the sum of items.", "return sum(items)", many),
+        Template("largest", "items", "Return the largest of items.", "return max(items)", some),
+        Template("smallest", "items", "Return the smallest of items.", "return min(items)", some),
+        Template(
+            "mean", "items", "Return the mean of items.", "return sum(items) / len(items)", some
+        ),
+        Template("first", "items", "Return the first item.", "return items[0]", some),
+        Template("last", "items", "Return the last item.", "return items[-1]", some),
+        Template("length", "text", "Return the length of text.", "return len(text)", word),
+        Template("upper", "text", "Return text in upper case.", "return text.upper()", word),
+        Template("lower", "text", "Return text in lower case.", "return text.lower()", word),
+        Template("backwards", "text", "Return text reversed.", "return text[::-1]", word),
+        Template("start", "text", "Return the first $k letters of text.", "return text[:$k]", word),
+        Template("over_$k", "n", "Return True if n is more than $k.", "return n > $k", number),
         Template(
             "divisible_by_$k",
             "n",
@@ -192,57 +214,27 @@ LEVELS: tuple[tuple[Template, ...], ...] = (
             "return n % $k == 0",
             number,
         ),
-        Template(
-            "is_between",
-            "n",
-            "Return True if n is at least $k and at most $m.",
-            "return $k <= n <= $m",
-            number,
-        ),
-        Template("repeat", "text", "Return text repeated $k times.", "return text * $k", word),
-        Template(
-            "count_$c", "text", "Count the letter '$c' in text.", "return text.count('$c')", word
-        ),
-        Template("backwards", "text", "Return text reversed.", "return text[::-1]", word),
-        Template(
-            "descending",
-            "items",
-            "Sort items from largest to smallest.",
-            "return sorted(items, reverse=True)",
-            many,
-        ),
-        Template(
-            "sum_first_$k",
-            "items",
-            "Return the sum of the first $k items.",
-            "return sum(items[:$k])",
-            many,
-        ),
-        Template(
-            "spread",
-            "items",
-            "Return the largest item minus the smallest.",
-            "return max(items) - min(items)",
-            some,
-        ),
-        Template(
-            "mean", "items", "Return the mean of items.", "return sum(items) / len(items)", some
-        ),
-        Template("gap", "a, b", "Return how far a is from b.", "return abs(a - b)", pair),
     ),
     (
         Template(
-            "sum_over_$k",
+            "even_items",
             "items",
-            "Return the sum of the items greater than $k.",
-            "return sum(x for x in items if x > $k)",
+            "Return a list of the even items.",
+            "return [x for x in items if x % 2 == 0]",
             many,
         ),
         Template(
-            "count_under_$k",
+            "positive_items",
             "items",
-            "Count the items less than $k.",
-            "return sum(x < $k for x in items)",
+            "Return a list of the positive items.",
+            "return [x for x in items if x > 0]",
+            many,
+        ),
+        Template(
+            "over",
+            "items",
+            "Return a list of the items greater than $k.",
+            "return [x for x in items if x > $k]",
             many,
         ),
         Template(
@@ -260,25 +252,32 @@ LEVELS: tuple[tuple[Template, ...], ...] = (
             many,
         ),
         Template(
-            "long_words",
-            "text",
-            "Return a list of the words longer than $k letters.",
-            "return [w for w in text.split() if len(w) > $k]",
-            words,
+            "squares",
+            "n",
+            "Return a list of the squares of 1 to n.",
+            "return [x**2 for x in range(1, n + 1)]",
+            natural,
         ),
         Template(
-            "without_$c",
-            "text",
-            "Return text without the letter '$c'.",
-            "return text.replace('$c', '')",
-            words,
+            "divisors",
+            "n",
+            "Return a list of the divisors of n.",
+            "return [d for d in range(1, n + 1) if n % d == 0]",
+            positive,
         ),
         Template(
-            "vowels",
-            "text",
-            "Count the vowels in text.",
-            "return sum(c in 'aeiouAEIOU' for c in text)",
-            words,
+            "sum_even",
+            "items",
+            "Return the sum of the even items.",
+            "return sum(x for x in items if x % 2 == 0)",
+            many,
+        ),
+        Template(
+            "sum_of_squares",
+            "items",
+            "Return the sum of the squares of items.",
+            "return sum(x**2 for x in items)",
+            many,
         ),
         Template(
             "palindrome",
@@ -288,18 +287,91 @@ LEVELS: tuple[tuple[Template, ...], ...] = (
             word,
         ),
         Template(
+            "without_$c",
+            "text",
+            "Return text without the letter '$c'.",
+            "return text.replace('$c', '')",
+            words,
+        ),
+    ),
+    (
+        Template("scale", "a, b", "Return a times $k plus b.", "return a * $k + b", pair),
+        Template("gap", "a, b", "Return how far a is from b.", "return abs(a - b)", pair),
+        Template(
+            "is_between",
+            "n",
+            "Return True if n is at least $k and at most $m.",
+            "return $k <= n <= $m",
+            number,
+        ),
+        Template(
+            "sum_to",
+            "n",
+            "Return the sum of the numbers from 1 to n.",
+            "return sum(range(1, n + 1))",
+            natural,
+        ),
+        Template(
+            "evens",
+            "n",
+            "Return a list of the even numbers from 0 to n.",
+            "return list(range(0, n + 1, 2))",
+            natural,
+        ),
+        Template(
+            "spread",
+            "items",
+            "Return the largest item minus the smallest.",
+            "return max(items) - min(items)",
+            some,
+        ),
+        Template(
+            "sum_first_$k",
+            "items",
+            "Return the sum of the first $k items.",
+            "return sum(items[:$k])",
+            many,
+        ),
+        Template(
+            "sum_over_$k",
+            "items",
+            "Return the sum of the items greater than $k.",
+            "return sum(x for x in items if x > $k)",
+            many,
+        ),
+        Template(
+            "count_under_$k",
+            "items",
+            "Count the items less than $k.",
+            "return sum(x < $k for x in items)",
+            many,
+        ),
+        Template(
+            "descending",
+            "items",
+            "Sort items from largest to smallest.",
+            "return sorted(items, reverse=True)",
+            many,
+        ),
+        Template(
+            "count_$c", "text", "Count the letter '$c' in text.", "return text.count('$c')", words
+        ),
+        Template(
+            "starts_with_$c",
+            "text",
+            "Return True if text starts with '$c'.",
+            "return text.startswith('$c')",
+            starts,
+        ),
+        Template(
+            "first_word", "text", "Return the first word of text.", "return text.split()[0]", words
+        ),
+        Template(
             "dashed",
             "text",
             "Return the words of text joined by '-'.",
             "return '-'.join(text.split())",
             words,
-        ),
-        Template(
-            "squares",
-            "n",
-            "Return a list of the squares of 1 to n.",
-            "return [x * x for x in range(1, n + 1)]",
-            natural,
         ),
     ),
     (
@@ -332,11 +404,18 @@ LEVELS: tuple[tuple[Template, ...], ...] = (
             natural,
         ),
         Template(
-            "divisors",
+            "fibonacci",
             "n",
-            "Return a list of the divisors of n.",
-            "return [d for d in range(1, n + 1) if n % d == 0]",
-            positive,
+            "Return the n-th Fibonacci number; the 0th is 0, the first 1.",
+            "a, b = 0, 1\nfor _ in range(n):\n    a, b = b, a + b\nreturn a",
+            natural,
+        ),
+        Template(
+            "lcm",
+            "a, b",
+            "Return the least common multiple of a and b.",
+            "n = a\nwhile n % b:\n    n += a\nreturn n",
+            naturals,
         ),
         Template(
             "unique",
@@ -346,48 +425,11 @@ LEVELS: tuple[tuple[Template, ...], ...] = (
             many,
         ),
         Template(
-            "longest_word",
-            "text",
-            "Return the longest word, the first of equals.",
-            "return max(text.split(), key=len)",
-            words,
-        ),
-        Template(
-            "reverse_words",
-            "text",
-            "Return text with its words in reverse order.",
-            "return ' '.join(reversed(text.split()))",
-            words,
-        ),
-        Template(
             "running_sums",
             "items",
             "Return a list of the running sums of items.",
             "return [sum(items[: i + 1]) for i in range(len(items))]",
             many,
-        ),
-        Template(
-            "flatten",
-            "rows",
-            "Return one list of all items in rows.",
-            "return [x for row in rows for x in row]",
-            lists,
-        ),
-    ),
-    (
-        Template(
-            "lcm",
-            "a, b",
-            "Return the least common multiple of a and b.",
-            "n = a\nwhile n % b:\n    n += a\nreturn n",
-            naturals,
-        ),
-        Template(
-            "fibonacci",
-            "n",
-            "Return the n-th Fibonacci number; the 0th is 0, the first 1.",
-            "a, b = 0, 1\nfor _ in range(n):\n    a, b = b, a + b\nreturn a",
-            natural,
         ),
         Template(
             "most_common",
@@ -404,20 +446,11 @@ LEVELS: tuple[tuple[Template, ...], ...] = (
             many,
         ),
         Template(
-            "balanced",
-            "text",
-            "Return True if the brackets in text are balanced.",
-            "depth = 0\nfor c in text:\n    depth += 1 if c == '(' else -1\n"
-            "    if depth < 0:\n        return False\nreturn depth == 0",
-            brackets,
-        ),
-        Template(
-            "collatz_steps",
-            "n",
-            "Count the steps to 1: halve an even n, else take 3 * n + 1.",
-            "steps = 0\nwhile n != 1:\n    n = 3 * n + 1 if n % 2 else n // 2\n    steps += 1\n"
-            "return steps",
-            positive,
+            "chunks_of_$k",
+            "items",
+            "Split items into lists of $k, the last may be shorter.",
+            "return [items[i : i + $k] for i in range(0, len(items), $k)]",
+            many,
         ),
         Template(
             "transpose",
@@ -427,25 +460,19 @@ LEVELS: tuple[tuple[Template, ...], ...] = (
             lists,
         ),
         Template(
-            "chunks_of_$k",
-            "items",
-            "Split items into lists of $k, the last may be shorter.",
-            "return [items[i : i + $k] for i in range(0, len(items), $k)]",
-            many,
+            "long_words",
+            "text",
+            "Return a list of the words longer than $k letters.",
+            "return [w for w in text.split() if len(w) > $k]",
+            words,
         ),
         Template(
-            "has_pair",
-            "items",
-            "Return True if two different positions add up to $k.",
-            "return any(x + y == $k for i, x in enumerate(items) for y in items[:i])",
-            many,
-        ),
-        Template(
-            "second_largest",
-            "items",
-            "Return the second largest distinct item, or None.",
-            "left = sorted(set(items))[:-1]\nreturn left[-1] if left else None",
-            some,
+            "balanced",
+            "text",
+            "Return True if the brackets in text are balanced.",
+            "depth = 0\nfor c in text:\n    depth += 1 if c == '(' else -1\n"
+            "    if depth < 0:\n        return False\nreturn depth == 0",
+            brackets,
         ),
     ),
 )

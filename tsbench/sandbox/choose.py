@@ -6,7 +6,7 @@ import time
 from functools import cache
 from typing import Any
 
-from tsbench.sandbox.engine import LIMITS, TMP_BYTES, Engine, bare, engines
+from tsbench.sandbox.engine import TMP_BYTES, Engine, bare, engines
 from tsbench.sandbox.grading import run_cases
 from tsbench.sandbox.session import MAX_READ, Session
 from tsbench.types import Case
@@ -68,10 +68,9 @@ def probe(unsafe: bool = False) -> dict[str, Any]:
     order = {"role": "serve", "source": "def f(): pass", "entry_point": "f"}
     with Session(found, time.monotonic() + SECONDS, order) as session:
         interpreter = f"{found.python} {session.interpreter}"
-    limits = {**LIMITS, "READ": MAX_READ, "TMP": TMP_BYTES if found.bwrap else None}
     return {
         "name": found.name,
         "version": found.version,
         "interpreter": interpreter,
-        "limits": limits,
+        "limits": {**found.limits, "READ": MAX_READ} | ({"TMP": TMP_BYTES} if found.bwrap else {}),
     }
