@@ -2,7 +2,10 @@
 
 import math
 import struct
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -250,8 +253,6 @@ def test_without_any_bwrap_there_is_no_engine(monkeypatch):
 
 
 def test_an_engine_without_walls_is_refused_by_the_probe(monkeypatch):
-    import sys
-
     monkeypatch.setattr(
         "tsbench.sandbox.choose.engines", lambda: iter([Engine(None, "none", sys.executable)])
     )
@@ -340,13 +341,16 @@ def test_an_engine_that_cannot_start_is_the_sandboxs_failure():
         assert "did not start" in str(verdict.reason)
 
 
-def test_a_bwrap_too_old_for_the_walls_says_so(tmp_path):
-    old = tmp_path / "bwrap"
-    old.write_text("#!/bin/sh\necho 'bwrap: Unknown option --disable-userns' >&2\nexit 1\n")
-    old.chmod(0o755)
-    verdict = run_cases(Engine(str(old), "0.6", "python"), "", "f", [Case((), None)], 5.0)
+def test_a_bwrap_too_old_for_the_walls_says_so():
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        old = Path(folder) / "bwrap"
+        old.write_text("#!/bin/sh\necho 'bwrap: Unknown option --disable-userns' >&2\nexit 1\n")
+        old.chmod(0o755)
+        verdict = run_cases(Engine(str(old), "0.6", "python"), "", "f", [Case((), None)], 5.0)
 
     assert verdict.status == "sandbox_error"
+    assert verdict.reason == "the sandbox did not start: bwrap: Unknown option --disable-userns"
 
 
 @pytest.mark.parametrize(
