@@ -12,7 +12,17 @@ from typing import Any
 
 PACKAGES = ("tsbench", "numpy", "scipy", "pandas", "pyarrow", "openai", "math-verify", "xllamacpp")
 FREE = frozenset(
-    {"limit", "slots", "batch", "timeout", "threads", "dollars_in", "dollars_out", "n_items"}
+    {
+        "limit",
+        "slots",
+        "batch",
+        "timeout",
+        "threads",
+        "cache",
+        "dollars_in",
+        "dollars_out",
+        "n_items",
+    }
 )
 """Settings that may differ between two calls on one folder: they change no reply."""
 

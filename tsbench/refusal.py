@@ -15,6 +15,8 @@ from hydra.errors import (
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from tsbench.sandbox import SandboxUnavailable
+
 
 def refusal(error: BaseException, conf: Path, command: str) -> str | None:
     """Return the sentence for an error of the user's, None for one of ours."""
@@ -31,7 +33,7 @@ def refusal(error: BaseException, conf: Path, command: str) -> str | None:
         return f"{error.override!r} is not of the form key=value"
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
         return composition(error, conf, command)
-    if isinstance(error, ValueError) and type(error) is ValueError:
+    if type(error) in (ValueError, SandboxUnavailable):
         return str(error)
     return None
 

