@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pyarrow import ArrowInvalid
@@ -55,7 +57,7 @@ class Fit:
         folder.mkdir(parents=True, exist_ok=True)
         curves(outcomes, seed=self.seed).to_parquet(folder / "curves.parquet", index=False)
         found.to_parquet(folder / "knees.parquet", index=False)
-        Console().print(knee_table(found))
+        Console(width=None if sys.stdout.isatty() else 120).print(knee_table(found))
         return found
 
     def _outcomes(self) -> pd.DataFrame:
@@ -125,13 +127,20 @@ def knee_table(found: pd.DataFrame) -> Table:
             *([str(row["model"])] if several else []),
             str(row["task_class"]),
             str(row["strategy"]),
-            _number(row["knee"], "beyond"),
-            f"{_number(row['low'], 'first')} to {_number(row['high'], 'beyond')}",
+            *knee_cells(row),
             f"{row['knee_budget']:g}",
             f"{row['accuracy_at_knee']:.1%}",
             str(row["verdict"]),
         )
     return table
+
+
+def knee_cells(row: Mapping[Hashable, Any]) -> tuple[str, str]:
+    """Return the knee and its interval in words; a curve of one budget has neither."""
+    if "no fit" in str(row["flags"]):
+        return "no fit", ""
+    ends = f"{_number(row['low'], 'first')} to {_number(row['high'], 'beyond')}"
+    return _number(row["knee"], "beyond"), ends
 
 
 def _number(value: float, missing: str) -> str:

@@ -178,7 +178,8 @@ def figures(run: Run) -> Drawn:
                     plots.curve(curves, knees, part.task_class, axis, note=note),
                     f"{part.title}: accuracy against {words.AXES[axis].label}",
                 )
-        if (curves["stratum"] != ALL).any():
+        levels = curves[curves["stratum"].fillna(ALL) != ALL].groupby(["stratum", "strategy"])[main]
+        if any(len(spend) > 1 and (spend > 0).all() for _, spend in levels):
             drawn[f"{part.stem}-difficulty"] = (
                 plots.strata(curves, knees, part.task_class, main, note=note),
                 f"{part.title}: accuracy by difficulty against {words.AXES[main].label}",
