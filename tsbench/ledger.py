@@ -85,7 +85,7 @@ def by_similarity(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
     for problem_id, drawn in draws.groupby("problem_id"):
         kept = drawn[~drawn["status"].isin(("error", "timeout", "sandbox_error"))]
         if len(kept):
-            answers = kept["answer"].where(kept["answer"].notna(), None).tolist()
+            answers = [text if isinstance(text, str) else None for text in kept["answer"]]
             correct = kept["correct"].fillna(0.0).to_numpy(float)
             mine = table["problem_id"] == problem_id
             table.loc[mine, "correct"] = expected_choice(similarities(answers), correct)
