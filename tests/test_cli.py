@@ -197,3 +197,15 @@ def test_several_jobs_share_one_store(
     assert code == 0, err
     assert endpoint.requests == 4 * 12, "the second job found the draws of the first"
     assert len(list((tmp_path / "run/outcomes").glob("*.parquet"))) == 2
+
+
+def test_jobs_of_the_joblib_launcher_grade_too(
+    tsbench: Tsbench, endpoint: Endpoint, sums: Path, tmp_path: Path
+) -> None:
+    words = [word for word in own(endpoint, sums) if not word.startswith("run=")]
+    code, err = tsbench(*words, "run=a,b", "hydra/launcher=joblib", "-m")
+    assert code == 0, err
+    for folder in ("a", "b"):
+        samples = read_samples(tmp_path / folder)
+        assert samples["status"].eq("ok").all()
+        assert samples["correct"].notna().all()

@@ -225,7 +225,11 @@ class Sweep:
 
 
 def grade(task: Task, items: Sequence[Item], store: Store, jobs: int) -> None:
-    """Grade what is answered and not graded yet, in worker processes."""
+    """Grade what is answered and not graded yet, in worker processes.
+
+    The backend is named so that a launcher's own workers use processes too, not threads:
+    math-verify needs a process's main thread. What a grader could not do is tried again next time.
+    """
     by_id = {item.problem.id: item for item in items}
     rows = [
         row
@@ -234,9 +238,9 @@ def grade(task: Task, items: Sequence[Item], store: Store, jobs: int) -> None:
     ]
     work: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if row["status"] in ("ok", "sandbox_error"):
+        if row["status"] in ("ok", "sandbox_error", "error") and row["finish"] is not None:
             work.setdefault((row["problem_id"], row["text"]), []).append(row)
-    grades: list[Grade] = Parallel(n_jobs=jobs)(
+    grades: list[Grade] = Parallel(n_jobs=jobs, backend="loky")(
         delayed(graded)(task, by_id[problem_id], text) for problem_id, text in work
     )
     for same, result in zip(work.values(), grades, strict=True):
@@ -248,7 +252,7 @@ def grade(task: Task, items: Sequence[Item], store: Store, jobs: int) -> None:
                     "status": result.status,
                     "reason": result.reason,
                     "score": result.score,
-                    "graded": result.status != "sandbox_error",
+                    "graded": result.status not in ("sandbox_error", "error"),
                 },
             )
 
