@@ -209,3 +209,47 @@ def test_jobs_of_the_joblib_launcher_grade_too(
         samples = read_samples(tmp_path / folder)
         assert samples["status"].eq("ok").all()
         assert samples["correct"].notna().all()
+
+
+def test_another_tool_s_table_is_fitted_under_its_own_names(
+    tsbench: Tsbench, tmp_path: Path
+) -> None:
+    rows = [(q, f"{(q * 7 + d) % 3}", (q * 7 + d) % 3 == 0) for q in range(20) for d in range(6)]
+    theirs = pd.DataFrame(rows, columns=["question", "said", "ok"])
+    theirs.to_csv(tmp_path / "theirs.csv", index=False)
+    code, said = tsbench(
+        "fit",
+        "samples=theirs.csv",
+        "columns={question: problem_id, said: answer, ok: correct}",
+        "constants={task_class: quiz}",
+        "worth={asks: 50}",
+        "out=fitted",
+    )
+    assert (code, said) == (0, "")
+    knees = pd.read_parquet(tmp_path / "fitted" / "knees.parquet")
+    assert set(knees["task_class"]) == {"quiz"}
+    assert set(knees["strategy"]) == {"pass@k", "maj@k", "frontier"}
+    assert set(knees["axis"]) == {"asks"}
+    assert knees["price_knee"].notna().any()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["columns={right: correct}"], "columns renames 'right', which the file has not"),
+        (["constants={correct: 1}"], "column 'correct' is there 2 times"),
+        (["worth={dollars: 0.1}"], "worth is in dollars, which is not known; known: asks"),
+        (["worth={asks: 0}"], "worth.asks is 0; allowed is above 0"),
+        (["axes=[joules]"], "axis 'joules' is unknown; allowed are tokens"),
+        (["scored_by=judge"], "draws have no column 'score'"),
+    ],
+)
+def test_a_fit_s_bad_key_is_named(
+    tsbench: Tsbench, tmp_path: Path, words: list[str], said: str
+) -> None:
+    table = pd.DataFrame({"task_class": "quiz", "problem_id": [1, 1, 2, 2], "correct": 1})
+    table.to_parquet(tmp_path / "t.parquet")
+    code, message = tsbench("fit", "samples=t.parquet", "out=fitted", *words)
+    assert code == 2
+    assert said in message
+    assert not (tmp_path / "fitted").exists()

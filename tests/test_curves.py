@@ -162,8 +162,8 @@ def test_the_frontier_takes_the_best_deployable_strategy_at_each_spend():
 def test_the_frontier_of_one_strategy_is_its_curve():
     found = knees(runs(RISE))
     mine, frontier = row(found, strategy="think"), row(found, strategy="frontier")
-    assert frontier["knee"] == pytest.approx(mine["knee"], rel=0.1)
-    assert frontier["knee_budget"] == mine["knee_budget"]
+    same = ["knee", "low", "high", "verdict", "knee_budget", "p_turnover", "n_problems"]
+    assert str([frontier[name] for name in same]) == str([mine[name] for name in same])
 
 
 def test_the_frontier_does_not_reward_picking_among_equals():

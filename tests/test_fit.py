@@ -123,5 +123,57 @@ def test_absent_files_and_columns_are_named(tmp_path):
     with pytest.raises(ValueError, match="columns renames 'is_right', which the file has not"):
         Fit(samples=file, columns={"is_right": "correct"})()
     (tmp_path / "text.parquet").write_text("no table")
-    with pytest.raises(ValueError, match="is not a parquet file"):
+    with pytest.raises(ValueError, match="is not a parquet file that can be read"):
         Fit(samples=str(tmp_path / "text.parquet"))()
+
+
+def test_a_run_s_samples_give_its_thirds_where_no_level_is_declared(tmp_path):
+    run = tmp_path / "a"
+    saved(outcomes(), run / "outcomes" / "part-0.parquet")
+    saved(samples(draws=14), run / "samples" / "part-0.parquet")
+    found = Fit(run=str(run), axes=["tokens", "asks"])()
+    thirds = found[found["stratum"].str.endswith("third")]
+    assert set(thirds["strategy"]) == {"pass@k", "maj@k", "frontier"}
+    assert set(found[found["stratum"] == "all"]["strategy"]) == {"think", "frontier"}
+    whole = Fit(run=str(run), thirds=False)()
+    assert set(whole["stratum"]) == {"all"}
+
+
+def test_unequal_numbers_of_draws_are_said(tmp_path, capsys):
+    table = samples(draws=6).drop(index=0)
+    Fit(samples=saved(table, tmp_path / "s.parquet"), out=str(tmp_path / "out"))()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "math, unknown: 6 to 6 draws a problem" not in printed
+    extra = pd.concat([samples(draws=6), samples(draws=7).iloc[6:7]])
+    Fit(samples=saved(extra, tmp_path / "t.parquet"), out=str(tmp_path / "out"))()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "math, unknown: 6 to 7 draws a problem; each problem counts once, and k goes to 6."
+        in printed
+    )
+
+
+def test_scores_add_best_of_n_and_the_weighted_vote(tmp_path):
+    table = samples()
+    table["reward"] = np.where(table["correct"], 0.9, 0.2)
+    file = saved(table, tmp_path / "s.parquet")
+    found = Fit(
+        samples=file,
+        columns={"reward": "score"},
+        scored_by="reward",
+        out=str(tmp_path / "out"),
+    )()
+    names = {"best-of-n:reward", "weighted-best-of-n:reward"}
+    assert names < set(found["strategy"])
+    curve = pd.read_parquet(tmp_path / "out" / "curves.parquet").set_index(["strategy", "budget"])
+    oracle = curve.loc["pass@k", "accuracy"].tolist()
+    assert curve.loc["best-of-n:reward", "accuracy"].tolist() == pytest.approx(oracle)
+
+
+def test_flips_are_written_for_runs_that_are_right_or_wrong(tmp_path):
+    run = tmp_path / "a"
+    saved(outcomes(), run / "outcomes" / "part-0.parquet")
+    Fit(run=str(run))()
+    flipped = pd.read_parquet(run / "flips.parquet")
+    assert flipped["before"].tolist()[:3] == [1, 2, 4]
+    assert (flipped["n"] == 30).all()

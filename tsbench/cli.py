@@ -1,4 +1,4 @@
-"""The command line: `tsbench sweep|fit|report key=value ...`, one Hydra config a command."""
+"""The command line: `tsbench COMMAND key=value ...`, one Hydra config a command."""
 
 from __future__ import annotations
 

@@ -1,45 +1,30 @@
-"""From outcomes to curves, and from curves to knees: frame in, frame out."""
+"""From cells to curves, and from curves to knees: a frame of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tsbench.cells import CURVE, Cell, Cells, Names, cells_of_outcomes
+from tsbench.estimates import MAJORITY, ORACLE, SPENDS
+from tsbench.frontier import FRONTIER, frontier
+from tsbench.grid import binding, thin
 from tsbench.knee import Knee, locate
-from tsbench.outcomes import (
-    BLANK,
-    MAJORITY,
-    ORACLE,
-    SPENDS,
-    accuracies,
-    best_of_outcomes,
-    outcomes_from_samples,
-    require,
-)
+from tsbench.outcomes import best_of_outcomes, outcomes_from_samples
 
 __all__ = ["best_of_outcomes", "curves", "knees", "outcomes_from_samples"]
 
 Array = NDArray[np.float64]
-Names = tuple[str, str, str, str]
+Counts = NDArray[np.int64]
 
-CURVE = ["task_class", "stratum", "model", "strategy"]
-ALL = "all"
-"""The stratum that is the class as a whole."""
-FRONTIER = "frontier"
-BUDGETS = 10
-"""The most budgets of one fit."""
-HELD = 0.9
-"""A budget is part of a curve when this share of the problems has it."""
 LIMIT = 0.05
 """Cap-hit and missing rates above this are flagged."""
-BINDS = 1.02
-"""A budget binds when it spends this many times as much as every one before."""
-STEP = 1.3
-"""The least ratio of neighbouring spends on a frontier."""
+MISSING = 0.5
+"""A curve with more missing than this, truncated thoughts apart, is not fitted."""
 FOUND = {
     "knee": "knee",
     "low": "low",
@@ -53,318 +38,269 @@ FOUND = {
     "p_beyond": "p_beyond",
     "gain_left": "gain_left",
     "gain95": "gain95",
+    "peak_low": "peak_low",
+    "peak_high": "peak_high",
     "half_delta": "half_delta",
+    "half_low": "half_low",
+    "half_high": "half_high",
     "double_delta": "double_delta",
+    "double_low": "double_low",
+    "double_high": "double_high",
+    "price_knee": "price_knee",
+    "price_low": "price_low",
+    "price_high": "price_high",
+    "net_value": "net_value",
+    "n_needed": "n_needed",
     "family": "family",
 }
 """Columns of `knees` and the fields of Knee that they hold."""
+PLACES = (
+    *("knee", "low", "high", "peak", "peak_low", "peak_high", "gain95", "half_delta", "half_low"),
+    *("half_high", "double_delta", "double_low", "double_high", "price_knee", "price_low"),
+    *("price_high", "net_value", "worth"),
+)
+"""Fields of Knee in the unit of spend."""
 
 
-def curves(outcomes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+def curves(outcomes: pd.DataFrame | Cells, *, seed: int = 0) -> pd.DataFrame:
     """Return mean accuracy at every budget, a row per class, stratum, model, strategy and budget.
 
-    Replicates are averaged within a problem first. `low` and `high` bound a 95 % band that holds
-    over all budgets at once (sup-t over problems). A curve keeps the budgets that nine problems
+    Replicates are averaged within a problem first, and every problem counts once. `low` and
+    `high` bound a 95 % band that holds over all budgets at once (sup-t over problems, or over
+    clusters where outcomes have a column `cluster`). A curve keeps the budgets that nine problems
     in ten have, and the problems that have all of those; `n_dropped` counts the others. Spend
-    columns are means a problem. The stratum "all" is the class as a whole.
+    columns are means a problem. `if_wrong` and `if_right` are the accuracy if all that is missing
+    were wrong or right. The stratum "all" is the class as a whole.
 
     Raises ValueError for a missing column and where no accuracy is known.
     """
     rows = []
-    for names, cell in _cells(_outcome_table(outcomes)).items():
+    for names, cell in _cells(outcomes).items():
         accuracy = cell.Z.mean(axis=0)
-        half = _band(cell.Z, seed)
+        half = band(cell.Z, cell.clusters, seed)
         frame = pd.DataFrame(
             {
                 "budget": cell.budgets,
                 "accuracy": accuracy,
                 "low": np.clip(accuracy - half, 0.0, 1.0),
                 "high": np.clip(accuracy + half, 0.0, 1.0),
-                "n_problems": cell.Z.shape[0],
+                "n_problems": cell.n_problems,
                 "n_dropped": cell.dropped,
             }
         )
-        rows.append(_labelled(names, frame.join(cell.means.reset_index(drop=True))))
+        labels = dict(zip(CURVE, names, strict=True))
+        frame = frame.join(cell.means.reset_index(drop=True)).assign(**labels)
+        rows.append(frame[[*CURVE, *(c for c in frame if c not in CURVE)]])
     return pd.concat(rows, ignore_index=True)
 
 
 def knees(
-    outcomes: pd.DataFrame,
+    outcomes: pd.DataFrame | Cells,
     *,
     axes: Sequence[str] = ("tokens", "flops"),
     delta: float = 0.01,
+    worth: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Return the knee of every curve on every axis, and of each class's frontier.
 
     A row per class, stratum, model, strategy and axis; see `tsbench.knee.Knee` for the columns.
     An axis without a known spend is left out; where none of `axes` is known the last known one of
-    SPENDS is taken ("asks" where it is there). A curve is fitted on at most ten
-    budgets, geometric in the budget (odd ones for votes, whose even ones repeat them). The strategy
-    "frontier" is the best deployable strategy (every one but the oracle pass@k) at each spend,
-    with the largest budget that the spend pays for, chosen on one half of the problems and valued
-    on the other; `chosen` names the strategy at its knee and `knee_budget` is that one's budget.
+    SPENDS is taken ("asks" where it is there) and flagged. `worth` says, by axis, what one correct
+    answer is worth in that spend: its axes are fitted too and get a price knee. A curve is fitted
+    on at most ten budgets, geometric in the budget (odd ones for votes, whose even ones repeat
+    them). The strategy "frontier" is the best deployable strategy (every one but the oracle
+    pass@k) at each spend, with the largest budget that the spend pays for, chosen on one half of
+    the problems and valued on the other; `chosen` names the strategy at its knee and
+    `knee_budget` is that one's budget.
 
     Raises ValueError for a missing column, an unknown axis, and no known spend or accuracy.
     """
-    for axis in axes:
+    prices = dict(worth or {})
+    asked = list(dict.fromkeys((*axes, *prices)))
+    for axis in asked:
         if axis not in SPENDS:
             raise ValueError(f"axis {axis!r} is unknown; allowed are {', '.join(SPENDS)}.")
-    cells = _cells(_outcome_table(outcomes))
+    cells = _cells(outcomes)
     usable = [axis for axis in SPENDS if any(cell.spends(axis) for cell in cells.values())]
     if not usable:
         raise ValueError(f"outcomes have no known spend; one of {', '.join(SPENDS)} is needed.")
+    for axis in prices:
+        if axis not in usable:
+            raise ValueError(f"worth is in {axis}, which is not known; known: {', '.join(usable)}.")
+    fitted = [axis for axis in asked if axis in usable] or usable[-1:]
+    ask = _Ask(delta, seed, {})
     rows = []
-    for axis in [axis for axis in axes if axis in usable] or usable[-1:]:
+    for axis in fitted:
+        instead = () if axis in asked else (f"no {' or '.join(asked)} known: spend in {axis}",)
         known = {names: cell for names, cell in cells.items() if cell.spends(axis)}
-        rows += [_knee_row(names, cell, axis, delta, seed) for names, cell in known.items()]
-        for group in dict.fromkeys((names[0], names[1], names[2]) for names in known):
+        price = prices.get(axis)
+        for names, cell in known.items():
+            rows.append(_knee_row(names, cell, axis, ask, price, instead))
+        for group in dict.fromkeys(names[:3] for names in known):
             deployable = {
                 names[3]: _thinned(names[3], cell)
                 for names, cell in known.items()
                 if names[:3] == group and not names[3].startswith(ORACLE)
             }
-            if deployable and len(_common(deployable.values())):
-                rows.append(_frontier_row(group, deployable, axis, delta, seed))
+            if deployable:
+                rows += _frontier_rows(group, deployable, axis, ask, price, instead)
     return _typed(rows)
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One curve's problems: accuracies `Z` (problems, budgets) and mean spends by budget."""
+class _Ask:
+    """What every fit has in common; `found` keeps those whose problems and doublings are equal."""
 
-    problems: pd.Index
-    budgets: NDArray[np.int64]
-    Z: Array
-    means: pd.DataFrame
-    dropped: int
-    samples: int
+    delta: float
+    seed: int
+    found: dict[tuple[object, ...], Knee]
 
-    def spends(self, axis: str) -> bool:
-        """Say whether the spend on `axis` is known, and not zero, at every budget."""
-        return axis in self.means and bool((self.means[axis] > 0).all())
-
-    def at(self, keep: NDArray[np.int64]) -> Cell:
-        """Return the cell at the budgets with these indices."""
-        return Cell(
-            self.problems,
-            self.budgets[keep],
-            self.Z[:, keep],
-            self.means.iloc[keep],
-            self.dropped,
-            self.samples,
-        )
-
-
-def _outcome_table(outcomes: pd.DataFrame) -> pd.DataFrame:
-    require(outcomes, ("task_class", "problem_id", "strategy", "budget", "correct"), "outcomes")
-    defaults = {"model": "unknown", "status": "ok", "stratum": None, "task": ""}
-    table = outcomes.assign(
-        **{column: value for column, value in defaults.items() if column not in outcomes},
-        correct=accuracies(outcomes, "outcomes", whole=False),
-    )
-    blank = table["correct"].isna() & table["status"].isin(BLANK)
-    table["correct"] = table["correct"].mask(blank, 0.0)
-    rates = {"missing_rate": blank, "cap_hit_rate": table["status"] == "truncated"}
-    for column, counted in rates.items():
-        share = counted.astype(float)
-        table[column] = table[column].fillna(share) if column in table else share
-    table["problem"] = table["task"].astype(str) + "/" + table["problem_id"].astype(str)
-    return table
+    def knee(self, Z: Array, spend: Array, clusters: Counts | None, worth: float | None) -> Knee:
+        """Return the knee; an axis proportional to one before is that fit in other units."""
+        unit = float(spend[0])
+        steps = np.round(np.log2(spend / unit), 9)
+        price = None if worth is None else worth / unit
+        key = (hash(Z.tobytes()), tuple(steps), price)
+        if key not in self.found:
+            self.found[key] = locate(
+                Z,
+                np.exp2(steps),
+                delta=self.delta,
+                clusters=clusters,
+                worth=price,
+                seed=self.seed,
+            )
+        knee = self.found[key]
+        known = {name: getattr(knee, name) for name in PLACES}
+        return replace(knee, **{k: unit * v for k, v in known.items() if v is not None})
 
 
-def _cells(table: pd.DataFrame) -> dict[Names, Cell]:
-    cells = {}
-    for (task_class, model, strategy), rows in table.groupby(["task_class", "model", "strategy"]):
-        for stratum, part in [(ALL, rows), *rows.groupby("stratum")]:
-            cell = _cell(part)
-            if cell is not None:
-                cells[str(task_class), str(stratum), str(model), str(strategy)] = cell
-    if not cells:
-        raise ValueError("outcomes have no problem whose correct is known at its budgets.")
-    return cells
+def _cells(outcomes: pd.DataFrame | Cells) -> Cells:
+    return cells_of_outcomes(outcomes) if isinstance(outcomes, pd.DataFrame) else outcomes
 
 
-def _cell(rows: pd.DataFrame) -> Cell | None:
-    columns = [c for c in (*SPENDS, "cap_hit_rate", "missing_rate") if c in rows]
-    known = rows[rows["correct"].notna()]
-    each = known.groupby(["problem", "budget"])[["correct", *columns]].mean()
-    wide = each.reset_index().pivot_table(index="problem", columns="budget", values="correct")
-    wide = wide.loc[:, wide.notna().sum() >= HELD * len(wide)].dropna()
-    if wide.empty:
-        return None
-    inside = each[each.index.get_level_values("problem").isin(wide.index)]
-    pooled = "pool" in known and known["pool"].notna().all()
-    return Cell(
-        problems=wide.index,
-        budgets=wide.columns.to_numpy(),
-        Z=wide.to_numpy(),
-        means=inside.groupby("budget")[columns].mean().loc[wide.columns],
-        dropped=rows["problem"].nunique() - len(wide),
-        samples=int(known.groupby("problem")["pool"].max().sum()) if pooled else len(known),
-    )
+def band(Z: Array, clusters: Counts | None, seed: int, draws: int = 4000) -> Array:
+    """Return the half-widths (budgets,) of a simultaneous 95 % band by sup-t over clusters.
 
-
-def _labelled(names: Names, frame: pd.DataFrame) -> pd.DataFrame:
-    labels = dict(zip(CURVE, names, strict=True))
-    return frame.assign(**labels)[[*CURVE, *frame.columns]]
-
-
-def _band(Z: Array, seed: int, draws: int = 4000) -> Array:
-    """Return the half-widths (budgets,) of a simultaneous 95 % band by sup-t over problems.
-
-    One query's doubt, 1 / Q^2, is added to each variance so that unanimity is not certainty.
+    Z is (rows, budgets) and `clusters` (rows,) numbers from 0, None where each row is its own.
+    One cluster's doubt, 1 / G^2, is added to each variance so that unanimity is not certainty.
     """
-    Q = Z.shape[0]
-    if Q < 2:
+    residual = (Z - Z.mean(axis=0)) / Z.shape[0]
+    if clusters is not None:
+        sums = np.zeros((int(clusters.max()) + 1, Z.shape[1]))
+        np.add.at(sums, clusters, residual)
+        residual = sums
+    G = residual.shape[0]
+    if G < 2:
         return np.ones(Z.shape[1])
-    residual = (Z - Z.mean(axis=0)) / np.sqrt(Q * (Q - 1.0))
-    covariance = residual.T @ residual + np.eye(Z.shape[1]) / Q**2
+    covariance = residual.T @ residual * G / (G - 1.0) + np.eye(Z.shape[1]) / G**2
     sd = np.sqrt(np.diag(covariance))
     values, vectors = np.linalg.eigh(covariance / np.outer(sd, sd))
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((draws, sd.size)) * np.sqrt(np.maximum(values, 0.0))
-    spread = np.sqrt(rng.chisquare(Q - 1, draws) / (Q - 1))
+    spread = np.sqrt(rng.chisquare(G - 1, draws) / (G - 1))
     half: Array = sd * np.quantile(np.abs(noise @ vectors.T).max(axis=1) / spread, 0.95)
     return half
 
 
-def _thin(budgets: NDArray[np.int64] | Array, odd: bool) -> NDArray[np.int64]:
-    """Return the indices of at most BUDGETS budgets, geometric, the first and last among them."""
-    index = np.arange(budgets.size)
-    if odd and (budgets % 2 == 1).sum() >= 2:
-        index = index[budgets % 2 == 1]
-    if index.size <= BUDGETS:
-        return index
-    place = np.log(np.maximum(budgets[index], 0.5))
-    targets = np.linspace(place[0], place[-1], BUDGETS)
-    return np.unique(index[np.abs(place[:, None] - targets[None, :]).argmin(axis=0)])
-
-
 def _thinned(strategy: str, cell: Cell) -> Cell:
-    return cell.at(_thin(cell.budgets, odd=strategy.startswith(MAJORITY)))
+    return cell.at(thin(cell.budgets, odd=strategy.startswith(MAJORITY)))
 
 
-def _binding(spend: Array, ratio: float = BINDS) -> NDArray[np.int64]:
-    """Return the indices of budgets that spend `ratio` times as much as every one before."""
-    keep = []
-    most = 0.0
-    for j, s in enumerate(spend):
-        if s > ratio * most:
-            keep.append(j)
-            most = s
-    return np.array(keep, dtype=np.int64)
-
-
-def _knee_row(names: Names, cell: Cell, axis: str, delta: float, seed: int) -> dict[str, object]:
-    thin = _thinned(names[3], cell)
-    binds = _binding(thin.means[axis].to_numpy(float))
-    fitted = thin.at(binds)
-    flags = _quality(cell)
-    if binds.size < thin.budgets.size:
-        idle = ", ".join(f"{budget:g}" for budget in np.delete(thin.budgets, binds))
+def _knee_row(
+    names: Names, cell: Cell, axis: str, ask: _Ask, worth: float | None, instead: tuple[str, ...]
+) -> dict[str, object]:
+    thinned = _thinned(names[3], cell)
+    binds = binding(thinned.means[axis].to_numpy(float))
+    fitted = thinned.at(binds)
+    flags = [*instead, *_quality(cell)]
+    if binds.size < thinned.budgets.size:
+        idle = ", ".join(f"{budget:g}" for budget in np.delete(thinned.budgets, binds))
         flags.append(f"budgets that did not bind: {idle}")
-    found = _fit(fitted.Z, fitted.means[axis].to_numpy(float), delta, seed, flags)
-    place = found.knee_budget if found else 0
-    row = _row(names, axis, delta, found, flags, cell.dropped)
-    return row | {
-        "knee_budget": fitted.budgets[place].item(),
+    found = None
+    if _fittable(fitted.Z, [cell], flags):
+        found = ask.knee(fitted.Z, fitted.means[axis].to_numpy(float), fitted.clusters, worth)
+    return _row(names, axis, ask.delta, worth, found, flags, cell.dropped) | {
+        "knee_budget": fitted.budgets[found.knee_budget if found else 0].item(),
         "accuracy_at_knee": found.accuracy_at_knee if found else fitted.Z[:, 0].mean(),
         "chosen": names[3],
-        "n_problems": cell.Z.shape[0],
+        "n_problems": cell.n_problems,
         "n_samples": cell.samples,
     }
 
 
-def _frontier_row(
-    group: tuple[str, str, str], parts: Mapping[str, Cell], axis: str, delta: float, seed: int
-) -> dict[str, object]:
-    problems = _common(parts.values())
-    grid = _frontier_grid(parts.values(), axis)
-    bought = np.stack([_bought(cell, axis, grid) for cell in parts.values()], axis=1)
-    values = np.stack(
-        [
-            cell.Z[cell.problems.get_indexer(problems)][:, places]
-            for cell, places in zip(parts.values(), bought.T, strict=True)
-        ],
-        axis=2,
-    )
-    Z = _cross_fitted(values, bought >= 0, np.random.default_rng(seed))
-    flags = list(dict.fromkeys(flag for cell in parts.values() for flag in _quality(cell)))
-    found = _fit(Z, grid, delta, seed, flags)
+def _frontier_rows(
+    group: tuple[str, str, str],
+    cells: Mapping[str, Cell],
+    axis: str,
+    ask: _Ask,
+    worth: float | None,
+    instead: tuple[str, ...],
+) -> list[dict[str, object]]:
+    best = frontier(cells, axis, np.random.default_rng(ask.seed))
+    if best is None:
+        return []
+    parts = list(cells.values())
+    flags = [*instead, *dict.fromkeys(flag for cell in parts for flag in _quality(cell))]
+    found = None
+    if _fittable(best.Z, parts, flags):
+        found = ask.knee(best.Z, best.spend, best.clusters, worth)
     place = found.knee_budget if found else 0
-    best = int(_best(values.mean(axis=0), bought >= 0)[place])
-    chosen = list(parts)[best]
-    dropped = max(len(cell.problems) + cell.dropped for cell in parts.values()) - len(problems)
-    row = _row((*group, FRONTIER), axis, delta, found, flags, dropped)
-    return row | {
-        "knee_budget": parts[chosen].budgets[bought[place, best]].item(),
-        "accuracy_at_knee": found.accuracy_at_knee if found else values[:, place, best].mean(),
-        "chosen": chosen,
-        "n_problems": len(problems),
-        "n_samples": sum(cell.samples for cell in parts.values()),
-    }
+    dropped = max(len(cell.problems) + cell.dropped for cell in parts) - len(best.problems)
+    return [
+        _row((*group, FRONTIER), axis, ask.delta, worth, found, flags, dropped)
+        | {
+            "knee_budget": best.budget[place],
+            "accuracy_at_knee": found.accuracy_at_knee if found else best.accuracy[place],
+            "chosen": best.strategy[place],
+            "n_problems": min(cell.n_problems for cell in parts),
+            "n_samples": sum(cell.samples for cell in parts),
+        }
+    ]
 
 
-def _common(cells: Iterable[Cell]) -> pd.Index:
-    """Return the problems that every curve has."""
-    first, *others = (cell.problems for cell in cells)
-    for other in others:
-        first = first.intersection(other)
-    return first
-
-
-def _frontier_grid(cells: Iterable[Cell], axis: str) -> Array:
-    """Return at most BUDGETS of the curves' spends, geometric, a step apart at the least."""
-    spends: Array = np.unique(np.concatenate([cell.means[axis].to_numpy(float) for cell in cells]))
-    grid = spends[_binding(spends, STEP)]
-    return grid[_thin(grid, odd=False)]
-
-
-def _bought(cell: Cell, axis: str, grid: Array) -> NDArray[np.int64]:
-    """Return the largest budget's index that each spend pays for, -1 where it pays for none."""
-    spend = np.maximum.accumulate(cell.means[axis].to_numpy(float))
-    places: NDArray[np.int64] = np.searchsorted(spend, grid, side="right") - 1
-    return places
-
-
-def _best(scores: Array, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the best allowed strategy at each spend; both are (spends, strategies)."""
-    best: NDArray[np.int64] = np.where(allowed, scores, -np.inf).argmax(axis=1)
-    return best
-
-
-def _cross_fitted(values: Array, allowed: NDArray[np.bool_], rng: np.random.Generator) -> Array:
-    """Return the frontier (problems, spends), each half's strategies chosen on the other half.
-
-    `values` is (problems, spends, strategies), `allowed` (spends, strategies).
-    """
-    half = rng.permutation(values.shape[0]) % 2
-    Z = np.full(values.shape[:2], np.nan)
-    for side in (0, 1) if values.shape[0] > 1 else ():
-        best = _best(values[half != side].mean(axis=0), allowed)
-        Z[half == side] = values[half == side][:, np.arange(best.size), best]
-    return Z
-
-
-def _fit(Z: Array, spend: Array, delta: float, seed: int, flags: list[str]) -> Knee | None:
+def _fittable(Z: Array, cells: Sequence[Cell], flags: list[str]) -> bool:
+    """Say whether there is enough to fit, and add to `flags` why not."""
+    unread = max(float((c.means["missing_rate"] - c.means["cap_hit_rate"]).max()) for c in cells)
+    if unread > MISSING:
+        flags.append(f"no fit: {unread:.0%} missing, and the limit is {MISSING:.0%}")
+        return False
     if Z.shape[0] < 2 or Z.shape[1] < 2:
         flags.append(f"no fit: {Z.shape[0]} problems at {Z.shape[1]} budgets that bind")
-        return None
-    return locate(Z, spend, delta=delta, seed=seed)
+        return False
+    return True
 
 
 def _quality(cell: Cell) -> list[str]:
-    rates = {"cap_hit_rate": "made by the cap: {:.0%} truncated", "missing_rate": "{:.0%} missing"}
-    worst = {column: float(cell.means[column].max()) for column in rates}
-    return [text.format(worst[column]) for column, text in rates.items() if worst[column] > LIMIT]
+    flags = []
+    capped = float(cell.means["cap_hit_rate"].max())
+    if capped > LIMIT:
+        flags.append(f"made by the cap: {capped:.0%} truncated")
+    missing = float(cell.means["missing_rate"].max())
+    if missing > LIMIT:
+        last = cell.means.iloc[-1]
+        flags.append(
+            f"{missing:.0%} missing: at the largest budget {last['if_wrong']:.1%} correct if that "
+            f"is wrong, {last['if_right']:.1%} if right"
+        )
+    if cell.unpriced > 0.0:
+        flags.append(f"{cell.unpriced:.1%} of draws without tokens: spend is the others' mean")
+    return flags
 
 
 def _row(
-    names: Names, axis: str, delta: float, found: Knee | None, flags: list[str], dropped: int
+    names: Names,
+    axis: str,
+    delta: float,
+    worth: float | None,
+    found: Knee | None,
+    flags: list[str],
+    dropped: int,
 ) -> dict[str, object]:
     row: dict[str, object] = {**dict(zip(CURVE, names, strict=True)), "axis": axis}
     row["rule"] = f"delta={delta:g}"
+    row["worth"] = float("nan") if worth is None else worth
     for column, name in FOUND.items():
         row[column] = getattr(found, name) if found else None
     row["verdict"] = found.verdict if found else "cannot tell"

@@ -1,41 +1,64 @@
-"""The command `tsbench fit`: outcomes or samples in, curves.parquet and knees.parquet out."""
+"""The command `tsbench fit`: outcomes or samples in, curves, knees and flips out."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pyarrow import ArrowInvalid
+import pyarrow as pa
+import pyarrow.dataset as ds
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
-from tsbench.curves import ALL, curves, knees
-from tsbench.outcomes import SPENDS, accuracies, outcomes_from_samples, require
+from tsbench.cells import ALL, THIRDS, Cells, cells_of_draws, cells_of_outcomes
+from tsbench.curves import curves, knees
+from tsbench.estimates import SPENDS
+from tsbench.flips import flips
+from tsbench.tally import READ, accuracies, require, tally
 
 HEADINGS = ("class", "strategy", "knee", "95 % interval", "budget", "correct", "verdict")
+BATCH = 2**19
+"""Rows of a samples file that are read at once."""
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json"}
+"""Tables that are read, by the ends of their names; JSON has an object a line."""
+OURS = {*READ, *SPENDS, "score", "strategy", "budget", "replicate"}
+"""Our names of columns."""
+UNLIKE = ("key", "text", "thoughts", "params")
+"""Columns whose words do not come again and again, so are not read as codes."""
 
 
 @dataclass(frozen=True)
 class Fit:
     """Fit curves and knees to a run folder, an outcomes file or a samples file: just one of them.
 
-    `columns` renames a file's columns, theirs to ours. `delta` is the accuracy that a doubling
-    must buy, `blank` says what draws without an answer do in a vote ("drop" or "vote"), and
-    `out` is the folder for the results: by default the run's own, else runs/fit.
+    `columns` renames a file's columns, theirs to ours, and `constants` gives those that it has
+    not, ours to a value. `delta` is the accuracy that a doubling must buy; `worth` says what one
+    correct answer is worth, by the spend that it is measured in, and adds a price knee; `axes`
+    are the spends to fit on. Of samples, `blank` says what draws without an answer do in a vote
+    ("drop" or "vote"), `scored_by` names the verifier whose `score` each draw has, and `thirds`
+    adds each class's thirds by difficulty. `out` is the folder for the results: by default the
+    run's own, else runs/fit.
     """
 
     run: str | None = None
     samples: str | None = None
     outcomes: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] | None = None
+    constants: Mapping[str, Any] | None = None
+    axes: Sequence[str] = ("tokens", "flops")
     delta: float = 0.01
+    worth: Mapping[str, float] | None = None
     seed: int = 0
     blank: str = "drop"
+    scored_by: str | None = None
+    thirds: bool = True
     out: str | None = None
 
     def __post_init__(self) -> None:
@@ -48,46 +71,120 @@ class Fit:
             raise ValueError(f"delta is {self.delta}; allowed is 0 to below 1.")
         if self.blank not in ("drop", "vote"):
             raise ValueError(f"blank is {self.blank!r}; allowed are 'drop' and 'vote'.")
+        for axis in (*self.axes, *(self.worth or ())):
+            if axis not in SPENDS:
+                raise ValueError(f"axis {axis!r} is unknown; allowed are {', '.join(SPENDS)}.")
+        for axis, value in (self.worth or {}).items():
+            if not value > 0.0:
+                raise ValueError(f"worth.{axis} is {value}; allowed is above 0.")
 
     def __call__(self) -> pd.DataFrame:
-        """Write curves.parquet and knees.parquet, print the knees and return them."""
-        outcomes = self._outcomes()
-        found = knees(outcomes, delta=self.delta, seed=self.seed)
+        """Write curves, knees and flips as parquet, print the knees and return them."""
+        with threadpool_limits(1, user_api="blas"):  # the matrices are small: threads only wait
+            return self._fit()
+
+    def _fit(self) -> pd.DataFrame:
+        cells, flipped = self._cells()
+        found = knees(cells, axes=self.axes, delta=self.delta, worth=self.worth, seed=self.seed)
         folder = Path(self.out or self.run or "runs/fit")
         folder.mkdir(parents=True, exist_ok=True)
-        curves(outcomes, seed=self.seed).to_parquet(folder / "curves.parquet", index=False)
+        curves(cells, seed=self.seed).to_parquet(folder / "curves.parquet", index=False)
         found.to_parquet(folder / "knees.parquet", index=False)
-        Console(width=None if sys.stdout.isatty() else 120).print(knee_table(found))
+        if flipped is not None:
+            flipped.to_parquet(folder / "flips.parquet", index=False)
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        for line in weights(cells):
+            console.print(line)
+        console.print(knee_table(found))
         return found
 
-    def _outcomes(self) -> pd.DataFrame:
+    def _cells(self) -> tuple[Cells, pd.DataFrame | None]:
         if self.samples:
-            return outcomes_from_samples(self._renamed(read(self.samples)), blank=self.blank)
-        source = self.outcomes or f"{self.run}/outcomes"
-        return checked_outcomes(self._renamed(read(source)))
+            return self._cells_of(self.samples, self.thirds), None
+        table = pd.concat(self._batches(self.outcomes or f"{self.run}/outcomes"), ignore_index=True)
+        outcomes = checked_outcomes(table)
+        cells = cells_of_outcomes(outcomes)
+        if self.run and self.thirds and any(Path(self.run, "samples").glob("*.parquet")):
+            drawn = self._cells_of(f"{self.run}/samples", thirds=True)
+            cells |= {n: c for n, c in drawn.items() if n[1] in THIRDS and "(thinking" not in n[3]}
+        return cells, flips(outcomes)
 
-    def _renamed(self, table: pd.DataFrame) -> pd.DataFrame:
-        for theirs in self.columns:
-            if theirs not in table:
-                raise ValueError(
-                    f"columns renames {theirs!r}, which the file has not; "
-                    f"found {', '.join(map(str, table.columns))}."
-                )
-        return table.rename(columns=dict(self.columns))
+    def _cells_of(self, samples: str, thirds: bool) -> Cells:
+        wanted = {*READ, "score"} if self.scored_by else {*READ}
+        drawn = tally(self._batches(samples, wanted), scores=self.scored_by is not None)
+        return cells_of_draws(drawn, blank=self.blank, verifier=self.scored_by, thirds=thirds)
+
+    def _batches(self, source: str, wanted: set[str] | None = None) -> Iterator[pd.DataFrame]:
+        """Yield a source's rows under our names, those of the `wanted` columns or all."""
+        for part in parts(source):
+            file = opened(part)
+            theirs = named(file.schema.names, self.columns or {}, self.constants or {})
+            read = [column for column, ours in theirs.items() if not wanted or ours in wanted]
+            for batch in file.to_batches(columns=read, batch_size=BATCH, batch_readahead=1):
+                yield batch.to_pandas().rename(columns=theirs).assign(**(self.constants or {}))
 
 
-def read(source: str) -> pd.DataFrame:
-    """Read a parquet file, or all parquet files of a folder; ValueError where that fails."""
+def parts(source: str) -> list[Path]:
+    """Return a table's file, or all parquet files of a folder; ValueError where there is none."""
     path = Path(source)
     if not path.exists():
-        raise ValueError(f"{source} is not there; give a parquet file or a run folder.")
-    parts = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not parts:
+        raise ValueError(f"{source} is not there; give a table's file or a run folder.")
+    found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not found:
         raise ValueError(f"folder {source} has no parquet file.")
+    return found
+
+
+def opened(part: Path) -> ds.Dataset:
+    """Open a table to be read in batches; ValueError where its format is none that we read."""
+    kind = FORMATS.get(part.suffix)
+    if kind is None:
+        raise ValueError(f"{part} is no table that can be read; allowed are {', '.join(FORMATS)}.")
     try:
-        return pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
-    except ArrowInvalid as error:
-        raise ValueError(f"{source} is not a parquet file that can be read.") from error
+        plain = ds.dataset(part, format=kind)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{part} is not a {kind} file that can be read.") from error
+    words = [field.name for field in plain.schema if pa.types.is_string(field.type)]
+    if kind != "parquet":
+        return plain
+    coded = [name for name in words if name not in UNLIKE]
+    return ds.dataset(part, format=ds.ParquetFileFormat(dictionary_columns=coded))
+
+
+def named(
+    found: Sequence[str], columns: Mapping[str, str], constants: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return our name of each column that a file has; ValueError for a name that is taken.
+
+    `columns` goes from the file's names to ours; a pair the other way about is understood.
+    """
+    names = {column: column for column in found}
+    for pair in columns.items():
+        theirs, ours = pair if pair[0] in found or pair[0] not in OURS else pair[::-1]
+        if theirs not in found:
+            raise ValueError(
+                f"columns renames {pair[0]!r}, which the file has not; found {', '.join(found)}."
+            )
+        names[theirs] = ours
+    for ours, count in Counter([*names.values(), *constants]).items():
+        if count > 1:
+            raise ValueError(f"column {ours!r} is there {count} times, with columns and constants.")
+    return names
+
+
+def weights(cells: Cells) -> Iterator[str]:
+    """Yield a line for each class whose problems have unequal numbers of draws."""
+    for names, cell in cells.items():
+        if (
+            cell.draws
+            and cell.draws[0] < cell.draws[1]
+            and names[1] == ALL
+            and names[3] == "pass@k"
+        ):
+            yield (
+                f"{names[0]}, {names[2]}: {cell.draws[0]} to {cell.draws[1]} draws a problem; each "
+                f"problem counts once, and k goes to {cell.budgets[-1]}."
+            )
 
 
 def checked_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:

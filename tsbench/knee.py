@@ -1,37 +1,42 @@
 """Locate the knee of accuracy against spend: argmax_x { A(x) - delta x }, x in doublings.
 
-On a concave curve that is the first point where a doubling buys less than delta. Knee, peak,
-interval and verdict are read off draws of the whole curve.
+On a concave curve that is the first point where a doubling buys less than delta. With a price on
+spend instead of on doublings the same rule gives the economic knee. Knees, peak, intervals and
+verdict are read off draws of the whole curve.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from tsbench.posterior import MeanCurve, Posterior, mean_curve, sample_posterior
+from tsbench.turnover import fall_test
 
 Array = NDArray[np.float64]
 
-FALL_MARGIN = 0.005
+FALL_MARGIN = 0.01
 """A peak that exceeds the last budget by less is no fall."""
-WIDE = 4.0
-"""An interval of more doublings than this is flagged."""
+SIGNIFICANT = 0.05
+SURE = 0.9
+"""Probability at which the knee is taken to lie beyond the largest budget, or within."""
+WIDE = 3.0
+"""An interval of more doublings than this calls for more queries."""
+SEARCH = (4, 16, 64, 256)
+"""How many times as many queries are tried, in turn."""
 
 
 @dataclass(frozen=True)
 class Knee:
     """Where more spend stops paying, and how sure that is.
 
-    Spends (`knee`, `low`, `high`, `peak`, `gain95`) are in the units that `locate` was given;
-    accuracies are in [0, 1]. `knee` is the posterior median and None where it lies beyond the
-    largest budget; `low` and `high` bound the 95 % interval, None where it reaches the smallest
-    or the largest budget (censored). `knee_budget` is the index of the budget nearest to the
-    knee, the last one where it lies beyond.
+    Places are spends in the units that `locate` was given, accuracies are in [0, 1]. `knee`,
+    `half_delta`, `double_delta` and `price_knee` are posterior medians, and None beyond the
+    largest budget. A `low` and a `high` bound a 95 % interval, and are None where it reaches the
+    smallest or the largest budget (censored).
     """
 
     knee: float | None
@@ -40,33 +45,65 @@ class Knee:
     verdict: str
     """rising | flat | falls | cannot tell"""
     knee_budget: int
+    """Index of the budget nearest to the knee, the last one where it lies beyond."""
     accuracy_at_knee: float
     peak: float
+    """Where expected accuracy is highest."""
+    peak_low: float | None
+    peak_high: float | None
     peak_accuracy: float
     gain_left: float | None
     """Accuracy between the knee and the peak; None where the knee lies beyond the grid."""
     gain95: float
-    """Spend where 95 % of the gain up to the peak is reached; a description, not the knee."""
+    """Where 95 % of the gain up to the peak is reached; a description, not the knee."""
     p_fall: float
-    """P(the peak exceeds the last budget by more than half a point)."""
+    """P(accuracy at the peak exceeds that at the last budget by more than FALL_MARGIN)."""
     p_value: float
-    """Max-t p-value of "some budget beats the last", adjusted for having looked at all."""
+    """Of "accuracy falls", one-sided, adjusted for having looked at every budget."""
     p_beyond: float
     """P(the knee lies beyond the largest budget)."""
     half_delta: float | None
-    """The knee at half of delta, None beyond the grid; `double_delta` is the one at twice."""
+    """The knee at half of delta; `double_delta` is the one at twice."""
+    half_low: float | None
+    half_high: float | None
     double_delta: float | None
+    double_low: float | None
+    double_high: float | None
+    price_knee: float | None
+    """The knee by `worth` instead of delta; None without a worth, as are those below."""
+    price_low: float | None
+    price_high: float | None
+    net_value: float | None
+    """Expected worth of a query's answer less its spend, at the price knee."""
     family: str
     """The likeliest single family, for people; the knee is averaged over all."""
     params: Mapping[str, float]
-    """Its parameters: `a` accuracy at the smallest budget, `b` the whole rise and `d` the whole
-    fall over the grid, and those of its shape (see tsbench.shapes)."""
+    """Its parameters: `a` accuracy at the smallest budget, `b` and `d` the whole changes by its
+    first and second part over the grid, and those of its shape (see tsbench.shapes)."""
     errors: Mapping[str, float]
     """Their standard errors."""
     delta: float
+    worth: float | None
     n_queries: int
     n_clusters: int
+    n_needed: int | None
+    """Queries with which the interval would span WIDE doublings: `n_queries` where it is no wider,
+    None where 256 times as many would not do."""
     flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in doublings since the smallest budget, and its 95 % interval within the grid."""
+
+    at: float
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """Doublings from end to end."""
+        return self.high - self.low
 
 
 def locate(
@@ -74,6 +111,7 @@ def locate(
     spend: ArrayLike,
     *,
     delta: float = 0.01,
+    worth: float | None = None,
     clusters: ArrayLike | None = None,
     seed: int = 0,
 ) -> Knee:
@@ -82,77 +120,115 @@ def locate(
     Z (queries, budgets) holds an unbiased estimate in [0, 1] of each query's accuracy at each
     budget; a query with a NaN is left out and flagged. `spend` (budgets,) is positive and
     strictly increasing, in any unit. `delta` is the accuracy that a doubling must buy (0.01: one
-    point). `clusters` (queries,) labels queries that are not independent. The same input and
-    seed give the same Knee.
+    point). `worth` is what a correct answer is worth in units of spend: the price knee is the
+    smallest maximiser of worth A - spend. `clusters` (queries,) labels queries that are not
+    independent. The same input and seed give the same Knee.
+
+    The verdict is "falls" where the expected curve ends more than FALL_MARGIN below its peak and
+    p_value is less than SIGNIFICANT. Otherwise it is "rising" where p_beyond is at least SURE,
+    "flat" where it is at most 1 - SURE, and "cannot tell" between.
 
     Raises ValueError for shapes that do not fit, values outside [0, 1], fewer than 2 whole
-    queries, clusters or budgets, spend that is not increasing, and a negative delta.
+    queries, clusters or budgets, spend that is not increasing, a negative delta, and a worth that
+    is not positive.
     """
-    table, cost, groups, dropped = _checked(Z, spend, delta, clusters)
+    table, cost, groups, dropped = _checked(Z, spend, delta, worth, clusters)
     curve = mean_curve(table, groups)
     x = _doublings(cost)
     posterior = sample_posterior(x, curve, np.random.default_rng(seed))
-
     grid = posterior.x
-    knees = argmax(posterior, delta)
-    at = float(np.median(knees))
-    low, high = _interval(knees, at, x)
-    beyond = float((knees == grid[-1]).mean())
-    p_fall = float((posterior.curves.max(axis=1) > posterior.curves[:, -1] + FALL_MARGIN).mean())
     expected = _expected(posterior, curve)
-    knee_accuracy = float(np.interp(at, grid, expected))
     top = int(expected.argmax())
-    family, params, errors = _best_family(posterior)
 
     def spend_at(doublings: float) -> float:
         return float(cost[0] * 2.0**doublings)
 
-    def within(doublings: float) -> float | None:
-        return None if doublings >= grid[-1] else spend_at(doublings)
+    knees, halves, doubles, peaks = argmax(
+        posterior, delta * grid, delta / 2.0 * grid, delta * 2.0 * grid, 0.0 * grid
+    )
+    knee, half, double = (_place(draws, x) for draws in (knees, halves, doubles))
+    peak = _place(peaks, x, at=float(grid[top]))
+    price = net_value = None
+    if worth is not None:
+        (prices,) = argmax(posterior, cost[0] / worth * np.exp2(grid))
+        price = _place(prices, x)
+        net_value = float(worth * np.interp(price.at, grid, expected) - spend_at(price.at))
 
+    beyond = float((knees == grid[-1]).mean())
+    p_value = fall_test(curve, np.random.default_rng(seed))
+    accuracy = float(np.interp(knee.at, grid, expected))
+    family, params, errors = _best_family(posterior)
+    smooth = replace(curve, mean=expected[posterior.budgets])
+    needed = _needed(x, smooth, delta, knee.width, len(table), seed)
+
+    def spends(place: Place | None) -> tuple[float | None, float | None, float | None]:
+        if place is None:
+            return None, None, None
+        at, high = (None if v >= grid[-1] else spend_at(v) for v in (place.at, place.high))
+        return at, None if place.low <= 0.0 else spend_at(place.low), high
+
+    at, low, high = spends(knee)
+    half_at, half_low, half_high = spends(half)
+    double_at, double_low, double_high = spends(double)
+    price_at, price_low, price_high = spends(price)
+    _, peak_low, peak_high = spends(peak)
     return Knee(
-        knee=within(at),
-        low=None if low <= 0.0 else spend_at(low),
-        high=within(high),
-        verdict=_verdict(p_fall, _peak_test(curve), beyond),
-        knee_budget=int(np.abs(x - at).argmin()),
-        accuracy_at_knee=knee_accuracy,
+        knee=at,
+        low=low,
+        high=high,
+        verdict=_verdict(float(expected[top] - expected[-1]), p_value, beyond),
+        knee_budget=int(np.abs(x - knee.at).argmin()),
+        accuracy_at_knee=accuracy,
         peak=spend_at(grid[top]),
+        peak_low=peak_low,
+        peak_high=peak_high,
         peak_accuracy=float(expected[top]),
-        gain_left=None if at >= grid[-1] else max(0.0, float(expected[top]) - knee_accuracy),
+        gain_left=None if at is None else max(0.0, float(expected[top]) - accuracy),
         gain95=spend_at(_reach(grid, expected, 0.95)),
-        p_fall=p_fall,
-        p_value=max_t(curve, np.random.default_rng(seed)),
+        p_fall=float((posterior.curves.max(axis=1) > posterior.curves[:, -1] + FALL_MARGIN).mean()),
+        p_value=p_value,
         p_beyond=beyond,
-        half_delta=within(float(np.median(argmax(posterior, delta / 2.0)))),
-        double_delta=within(float(np.median(argmax(posterior, delta * 2.0)))),
+        half_delta=half_at,
+        half_low=half_low,
+        half_high=half_high,
+        double_delta=double_at,
+        double_low=double_low,
+        double_high=double_high,
+        price_knee=price_at,
+        price_low=price_low,
+        price_high=price_high,
+        net_value=net_value,
         family=family,
         params=params,
         errors=errors,
         delta=delta,
-        n_queries=table.shape[0],
+        worth=worth,
+        n_queries=len(table),
         n_clusters=curve.clusters,
-        flags=_flags(low, high, beyond, curve.clusters, dropped),
+        n_needed=needed,
+        flags=_flags(knee, needed, len(table), beyond, dropped),
     )
 
 
-def max_t(curve: MeanCurve, rng: np.random.Generator, draws: int = 4000) -> float:
-    """Return the one-sided max-t p-value of "some earlier budget is better than the last"."""
-    contrast = np.hstack([np.eye(curve.mean.size - 1), -np.ones((curve.mean.size - 1, 1))])
-    covariance = contrast @ curve.covariance @ contrast.T
-    sd = np.sqrt(np.diag(covariance))
-    observed = ((contrast @ curve.mean) / sd).max()
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0.0)) / sd[:, None]
-    noise = rng.standard_normal((draws, sd.size)) @ root.T
-    spread = np.sqrt(rng.chisquare(curve.clusters - 1, draws) / (curve.clusters - 1))
-    return float((1 + ((noise.max(axis=1) / spread) >= observed).sum()) / (draws + 1))
+def argmax(posterior: Posterior, *costs: Array) -> list[Array]:
+    """Return each draw's smallest maximiser of A(x) - cost(x), in doublings, for every cost."""
+    left = np.empty_like(posterior.curves)
+    return [
+        posterior.x[np.subtract(posterior.curves, cost, out=left).argmax(axis=1)] for cost in costs
+    ]
 
 
-def argmax(posterior: Posterior, delta: float) -> Array:
-    """Return each draw's smallest maximiser of A(x) - delta x, in doublings."""
-    best: Array = posterior.x[(posterior.curves - delta * posterior.x).argmax(axis=1)]
-    return best
+def _place(draws: Array, x: Array, at: float | None = None) -> Place:
+    """Return the median of `draws`, or `at`, and their 95 % interval, half a step wide or more."""
+    low, median, high = np.quantile(draws, [0.025, 0.5, 0.975]).tolist()
+    centre = median if at is None else at
+    near = min(max(int(np.searchsorted(x, centre)), 1), x.size - 1)
+    least = float(x[near] - x[near - 1]) / 4.0
+    return Place(
+        centre,
+        max(min(low, centre - least), 0.0),
+        min(max(high, centre + least), float(x[-1])),
+    )
 
 
 def _expected(posterior: Posterior, curve: MeanCurve) -> Array:
@@ -162,52 +238,37 @@ def _expected(posterior: Posterior, curve: MeanCurve) -> Array:
     return np.clip(expected, 0.0, 1.0)
 
 
-def _interval(knees: Array, centre: float, x: Array) -> tuple[float, float]:
-    """Return 95 % quantiles, widened to a quarter grid step each way."""
-    low, high = np.quantile(knees, [0.025, 0.975])
-    near = min(max(int(np.searchsorted(x, centre)), 1), x.size - 1)
-    least = (x[near] - x[near - 1]) / 4.0
-    low, high = min(low, centre - least), max(high, centre + least)
-    return max(float(low), 0.0), min(float(high), float(x[-1]))
-
-
-def _peak_test(curve: MeanCurve) -> float:
-    """Return the one-sided paired t-test's p-value of the raw peak against the last budget."""
-    top = int(curve.mean.argmax())
-    gain = curve.mean[top] - curve.mean[-1]
-    if gain <= 0.0:
-        return 1.0
-    contrast = curve.residuals[:, top] - curve.residuals[:, -1]
-    floor = 0.2 / curve.clusters**2
-    return float(stats.t.sf(gain / np.sqrt(contrast @ contrast + floor), curve.clusters - 1))
-
-
-def _verdict(p_fall: float, p_peak: float, p_beyond: float) -> str:
-    if p_fall > 0.60 and p_peak < 0.025:
+def _verdict(loss: float, p_value: float, beyond: float) -> str:
+    if loss > FALL_MARGIN and p_value < SIGNIFICANT:
         return "falls"
-    if p_beyond >= 0.9:
+    if beyond >= SURE:
         return "rising"
-    return "flat" if p_beyond <= 0.1 else "cannot tell"
+    return "flat" if beyond <= 1.0 - SURE else "cannot tell"
 
 
 def _best_family(posterior: Posterior) -> tuple[str, dict[str, float], dict[str, float]]:
-    """Return the likeliest family, and its parameters' posterior means and standard errors."""
-    names = np.array([shape.family for shape in posterior.shapes])[posterior.shape]
-    families, counts = np.unique(names, return_counts=True)
-    best = str(families[counts.argmax()])
-    rows = np.flatnonzero(names == best)
-    parts = [posterior.shapes[i] for i in posterior.shape[rows]]
-    draws = {"a": posterior.amplitudes[rows, 0]}
-    if parts[0].rise is not None:
-        draws["b"] = posterior.amplitudes[rows, 1]
-    if parts[0].fall is not None:
-        draws["d"] = posterior.amplitudes[rows, 2]
-    draws |= {name: np.array([part.params[name] for part in parts]) for name in parts[0].params}
-    return (
-        best,
-        {name: float(values.mean()) for name, values in draws.items()},
-        {name: float(values.std()) for name, values in draws.items()},
-    )
+    """Return the likeliest family, and its parameters' posterior means and standard errors.
+
+    A parameter known to one point of the dictionary's grid is uniform over the cell about it.
+    """
+    ends = np.cumsum([family.size for family in posterior.families])
+    member = np.searchsorted(ends, posterior.shape, side="right")
+    best = int(np.bincount(member).argmax())
+    family = posterior.families[best]
+    rows = np.flatnonzero(member == best)
+    draws = {"a": posterior.curves[rows, 0]}
+    if family.first is not None:
+        draws["b"] = posterior.amplitudes[rows, 0]
+    if family.second is not None:
+        draws["d"] = posterior.amplitudes[rows, 1]
+    drawn = family.params(posterior.shape[rows] - (ends[best] - family.size))
+    means = {name: float(values.mean()) for name, values in (draws | drawn).items()}
+    errors = {name: float(values.std()) for name, values in draws.items()}
+    for name, points in family.params(np.arange(family.size)).items():
+        grid = np.unique(points)
+        cell = np.diff(grid)[np.clip(np.searchsorted(grid, means[name]) - 1, 0, grid.size - 2)]
+        errors[name] = float(np.hypot(drawn[name].std(), cell / np.sqrt(12.0)))
+    return family.name, means, errors
 
 
 def _reach(grid: Array, expected: Array, share: float) -> float:
@@ -216,17 +277,47 @@ def _reach(grid: Array, expected: Array, share: float) -> float:
     return float(grid[int((expected[: top + 1] >= goal).argmax())])
 
 
-def _flags(low: float, high: float, beyond: float, clusters: int, dropped: int) -> tuple[str, ...]:
+def _needed(
+    x: Array, curve: MeanCurve, delta: float, width: float, Q: int, seed: int
+) -> int | None:
+    """Return how many queries narrow the knee's interval from `width` with Q of them to WIDE.
+
+    The interval is that of the same curve with a covariance so many times smaller; between the
+    numbers tried, width is taken as a power of the number. None where the last one does not do.
+    """
+    if width <= WIDE:
+        return Q
+    times = 1.0
+    for more in SEARCH:
+        study = MeanCurve(curve.mean, curve.covariance / more, curve.clusters * more)
+        posterior = sample_posterior(x, study, np.random.default_rng(seed), draws=500)
+        (knees,) = argmax(posterior, delta * posterior.x)
+        narrow = _place(knees, x).width
+        if narrow <= WIDE:
+            share = np.log(width / WIDE) / np.log(width / narrow)
+            return max(Q + 1, int(float(f"{Q * times * (more / times) ** share:.2g}")))
+        times, width = float(more), narrow
+    return None
+
+
+def _flags(knee: Place, needed: int | None, Q: int, beyond: float, dropped: int) -> tuple[str, ...]:
     flags = []
-    width = high - low
-    if width > WIDE:
-        need = int(round(clusters * (width / (WIDE / 2.0)) ** 2, -1))
+    if needed is None:
         flags.append(
-            f"too few queries: the interval spans {width:.1f} doublings, "
-            f"about {need} queries would bring it to {WIDE / 2.0:g}"
+            f"the interval spans {knee.width:.1f} doublings, "
+            f"and more queries alone would not bring it to {WIDE:g}"
         )
-    if 0.1 < beyond < 0.9:
+    elif needed > Q:
+        flags.append(
+            f"too few queries: the interval spans {knee.width:.1f} doublings, "
+            f"about {needed} queries would bring it to {WIDE:g}"
+        )
+    if beyond >= SURE:
+        flags.append(f"the knee lies beyond the largest budget (P = {beyond:.2f})")
+    elif beyond > 1.0 - SURE:
         flags.append(f"the knee may lie beyond the largest budget (P = {beyond:.2f})")
+    if knee.at == 0.0:
+        flags.append("the knee is at the smallest budget or below")
     if dropped:
         flags.append(f"{dropped} queries with a missing budget left out")
     return tuple(flags)
@@ -239,7 +330,11 @@ def _doublings(spend: Array) -> Array:
 
 
 def _checked(
-    Z: ArrayLike, spend: ArrayLike, delta: float, clusters: ArrayLike | None
+    Z: ArrayLike,
+    spend: ArrayLike,
+    delta: float,
+    worth: float | None,
+    clusters: ArrayLike | None,
 ) -> tuple[Array, Array, NDArray[np.int64] | None, int]:
     table = np.asarray(Z, dtype=np.float64)
     cost = np.asarray(spend, dtype=np.float64)
@@ -258,6 +353,8 @@ def _checked(
         raise ValueError(f"Z[{q}, {j}] is {table[q, j]}; accuracies lie in [0, 1].")
     if not delta >= 0.0:
         raise ValueError(f"delta is {delta}; it must be 0 or more.")
+    if worth is not None and not 0.0 < worth < np.inf:
+        raise ValueError(f"worth is {worth}; it must be positive.")
     whole = ~np.isnan(table).any(axis=1)
     if whole.sum() < 2:
         raise ValueError(f"a knee needs at least 2 queries with every budget, found {whole.sum()}.")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from tsbench import words
+from tsbench.cells import THIRDS
 from tsbench.findings import ALL, Pick, pick
 
 INK, QUIET, GRID, PAPER = "#1f2328", "#5f6873", "#e4e7eb", "#ffffff"
@@ -170,7 +171,7 @@ def strata(
     Parameters and errors as for `curve`; also raises ValueError where the class has no levels.
     """
     part = curves[(curves["task_class"] == task_class) & (curves["stratum"].fillna(ALL) != ALL)]
-    levels = sorted(part["stratum"].unique())
+    levels = sorted(part["stratum"].unique(), key=_ease)
     shades = dict(zip(levels, _shades(len(levels)), strict=True))
     sheets = {
         strategy: {
@@ -189,7 +190,7 @@ def strata(
         ["strategy", "stratum"]
     )["verdict"]
     room = 0.34 + max(
-        _inches(_level(v), 8.5, bold=True) + _inches("falls", 8.5) for v in levels
+        _inches(words.level(v), 8.5, bold=True) + _inches("falls", 8.5) for v in levels
     )  # fmt: skip
     figure = _panels(
         len(sheets), min(3, len(sheets)), top=0.98, main=2.1, gap=room + 0.1, right=room
@@ -204,7 +205,7 @@ def strata(
             _line(axes, line, axis, strategy, shades[level], band=False)
             falls = verdicts.get((strategy, level)) == "falls"
             labels.append(
-                _label(line, axis, _level(level), shades[level], "falls" if falls else "")
+                _label(line, axis, words.level(level), shades[level], "falls" if falls else "")
             )
         _end_labels(axes, labels, size=8.5)
         _heading(axes, words.name(strategy), "", 10)
@@ -339,11 +340,6 @@ def _label(line: pd.DataFrame, axis: str, name: str, colour: str, verdict: objec
     return Label(float(end[axis]), 100 * float(end["accuracy"]), name, colour, said)
 
 
-def _level(stratum: str) -> str:
-    """Return "level 3" for "level3"."""
-    return re.sub(r"(?<=[a-z])(?=\d)", " ", str(stratum))
-
-
 def _use(found: Pick | None) -> str:
     """Return what an overview says under a class's name."""
     if found is None or words.given(found.row["peak"]) is None:
@@ -352,6 +348,11 @@ def _use(found: Pick | None) -> str:
     value = words.percent(found.here["accuracy"])
     where = f"({words.name(found.strategy, short=True)}, {found.budget})"
     return f"{says.get(str(found.row['verdict']), 'unclear, about')} {value} {where}"
+
+
+def _ease(level: str) -> tuple[int, str]:
+    """Order declared levels by name, and thirds from the easiest to the hardest."""
+    return (-THIRDS.index(level) if level in THIRDS else 0, level)
 
 
 def _shades(n: int) -> list[str]:

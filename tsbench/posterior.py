@@ -8,42 +8,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, logsumexp, ndtri, ndtri_exp, roots_legendre, stdtrit
+from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp, owens_t, stdtrit
 
-from tsbench.shapes import Shape, dictionary, evaluate
+from tsbench.shapes import Family, Table, dictionary, evaluate
 
 Array = NDArray[np.float64]
+Index = NDArray[np.int64]
 
-DRAWS = 4000
-STEPS = 16
+DRAWS = 1600
+STEPS = 10
 """Points of the fine grid for each step between budgets."""
-MISFIT = {0.0: 0.70, 0.01: 0.12, 0.02: 0.09, 0.05: 0.06, 0.10: 0.03}
-"""Standard deviations of the misfit process (accuracy) and their prior masses."""
-MISFIT_LENGTH = 2.0
-ROUGH = 0.1
+THIN = (5, 2, 1)
+"""The misfit is drawn at every so many of them, the first that are MISFIT_LENGTH / 2 apart or
+nearer; between those it is smooth."""
+MISFIT = np.array([0.002, 0.008, 0.025])
+"""Standard deviations of the misfit process (accuracy)."""
+MISFIT_MASS = np.array([0.7, 0.2, 0.1])
+MISFIT_LENGTH = 1.0
+ROUGH = 0.05
 """Variance of a budget's own misfit, as a share of the process's: steps that no curve has."""
 LEVEL, LEVEL_SD = 0.5, 0.5
-AMPLITUDES = ((0.10, 0.10), (0.40, 0.30))
-"""Standard deviations (rise, fall) of the half-normal amplitudes; each pair equally likely."""
+FIRST_SD, SECOND_SD = 0.3, 0.2
+"""Standard deviations of the half-normal amplitudes."""
+NEGLIGIBLE = 10.0
+"""A shape of two parts whose log mass is this far below the best one of one is not drawn."""
+STRATA = 16
 
 
 @dataclass(frozen=True)
 class MeanCurve:
-    """Mean accuracy at each budget, the covariance of that mean, and how many clusters made it."""
+    """Mean accuracy at each budget, the covariance of that mean, and the clusters it is over."""
 
     mean: Array
     covariance: Array
-    residuals: Array
-    """(clusters, budgets), scaled so that residuals' residuals is the raw covariance."""
-
-    @property
-    def clusters(self) -> int:
-        """The number of independent units."""
-        return int(self.residuals.shape[0])
+    clusters: int
 
     @property
     def noise(self) -> Array:
@@ -55,48 +56,57 @@ class MeanCurve:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Draws of the curve A(x): `curves` (draws, x), and the shape and (a, b, d) of each.
+    """Draws of the curve A(x): `curves` (draws, x), and the shape and (b, d) of each.
 
     `x` is in doublings; `budgets` are the indices in it of the measured budgets.
     """
 
     x: Array
-    budgets: NDArray[np.int64]
+    budgets: Index
     curves: Array
-    shapes: tuple[Shape, ...]
-    shape: NDArray[np.int64]
+    families: tuple[Family, ...]
+    shape: Index
+    """(draws,), counted through `families`."""
     amplitudes: Array
+    """(draws, 2); that of an absent part is a draw of its prior."""
 
 
-def mean_curve(Z: Array, clusters: NDArray[np.int64] | None = None) -> MeanCurve:
+def mean_curve(Z: Array, clusters: Index | None = None) -> MeanCurve:
     """Average over queries and estimate the covariance of the average across budgets.
 
     From the residuals of queries, or of clusters' sums: correlations are shrunk to their average
-    at each lag with weight min(0.9, 1.5 J / G), and (0.2 / G^2) T T' is added, T the
-    lower-triangular ones: a rule of succession that keeps doubt where all queries agree.
+    at each lag with weight min(0.9, 1.5 J / G). A rule of succession keeps doubt where queries
+    agree: between any two budgets a fifth of a query more moves, as far as those that do move
+    (by 1 where none does), which adds (move^2 / 5 G^2) T T', T the lower-triangular ones.
     """
     Q, J = Z.shape
     mean = Z.mean(axis=0)
-    residuals = (Z - mean) / Q
-    if clusters is not None:
-        sums = np.zeros((int(clusters.max()) + 1, J))
-        np.add.at(sums, clusters, residuals)
-        residuals = sums
-    G = residuals.shape[0]
-    residuals = residuals * np.sqrt(G / (G - 1.0))
-    raw = residuals.T @ residuals
+    G = Q if clusters is None else int(clusters.max()) + 1
+    residuals = _summed(Z - mean, clusters)
+    raw = residuals.T @ residuals * (G / (G - 1.0)) / Q**2
     sd = np.sqrt(np.diag(raw))
     scale = np.outer(sd, sd)
-    live = scale > 0
+    live = scale > 0.0
     correlation = np.where(live, raw / np.where(live, scale, 1.0), np.eye(J))
     lag = np.abs(np.subtract.outer(np.arange(J), np.arange(J)))
     average = np.bincount(lag.ravel(), correlation.ravel()) / np.bincount(lag.ravel())
     weight = min(0.9, 1.5 * J / G)
     values, vectors = np.linalg.eigh((1.0 - weight) * correlation + weight * average[lag])
     shrunk = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    moves = np.square(np.diff(_summed(Z, clusters), axis=1) * G / Q)
+    move = (0.3 + np.square(moves).sum()) / (0.3 + moves.sum())
     ones = np.tri(J)
-    covariance = shrunk * scale + 0.2 / G**2 * (ones @ ones.T)
-    return MeanCurve(mean, covariance, residuals)
+    covariance = shrunk * scale + move / (5.0 * G**2) * (ones @ ones.T)
+    return MeanCurve(mean, covariance, G)
+
+
+def _summed(Z: Array, clusters: Index | None) -> Array:
+    """Return the sums over each cluster's queries, (clusters, budgets)."""
+    if clusters is None:
+        return Z
+    sums = np.zeros((int(clusters.max()) + 1, Z.shape[1]))
+    np.add.at(sums, clusters, Z)
+    return sums
 
 
 @dataclass(frozen=True)
@@ -104,163 +114,185 @@ class Basis:
     """What depends on the budgets alone, on a fine grid `x` of doublings."""
 
     x: Array
-    budgets: NDArray[np.int64]
-    shapes: tuple[Shape, ...]
-    design: Array
-    """(shapes, x, 3): the columns of a, b and d."""
-    correlation: Array
-    """(x, x): of the misfit process; `root` is its Cholesky factor."""
+    budgets: Index
+    families: tuple[Family, ...]
+    table: Table
+    both: NDArray[np.bool_]
+    """(shapes,), whether a shape has two parts."""
+    kernel: Array
+    """(budgets, x), correlation of the misfit process."""
     root: Array
+    """(knots, x): root' root is the correlation among `x`, exact at the knots."""
 
 
 @lru_cache(maxsize=16)
 def basis_on(x: tuple[float, ...]) -> Basis:
     """Return the basis for budgets at `x` doublings; curves on the same budgets share it."""
-    shapes = tuple(dictionary(x[-1]))
-    where = STEPS * np.arange(len(x))
-    fine = np.interp(np.arange(where[-1] + 1), where, x)
-    rise, fall = evaluate(shapes, fine)
-    design = np.stack([np.ones_like(rise), rise, -fall], axis=2)
-    correlation = matern(np.subtract.outer(fine, fine))
-    root: Array = np.linalg.cholesky(correlation + 1e-9 * np.eye(fine.size)).astype(np.float64)
-    return Basis(fine, where, shapes, design, correlation, root)
+    families = dictionary(x[-1])
+    budgets = STEPS * np.arange(len(x))
+    fine = np.interp(np.arange(budgets[-1] + 1), budgets, x)
+    table = evaluate(families, fine)
+    gap = float(np.diff(fine).max())
+    knots = fine[:: next((n for n in THIN if n * gap <= MISFIT_LENGTH / 2.0), 1)]
+    factor = np.linalg.cholesky(matern(knots, knots) + 1e-9 * np.eye(knots.size))
+    return Basis(
+        x=fine,
+        budgets=budgets,
+        families=families,
+        table=table,
+        both=(table.first_of > 0) & (table.second_of > 0),
+        kernel=matern(fine[budgets], fine),
+        root=np.linalg.solve(factor, matern(knots, fine)),
+    )
 
 
-def sample_posterior(x: Array, curve: MeanCurve, rng: np.random.Generator) -> Posterior:
-    """Draw curves from the average over shapes, amplitude scales and misfit sizes.
+def sample_posterior(
+    x: Array, curve: MeanCurve, rng: np.random.Generator, draws: int = DRAWS
+) -> Posterior:
+    """Draw curves from the average over shapes and sizes of misfit.
 
-    y = a + b rise(x) - d fall(x) + misfit, a normal, b and d half-normal: given shape, scale and
-    misfit the marginal likelihood is a normal density times the ratio of the posterior's to the
-    prior's mass where b, d >= 0.
+    y = a + b first(x) + d second(x) + misfit, a normal, b and d half-normal. Level and misfit are
+    integrated into the covariance; the marginal likelihood is then a normal density times the
+    ratio of the posterior's to the prior's mass where b, d >= 0.
     """
     basis = basis_on(tuple(x.tolist()))
-    shapes, where, design = basis.shapes, basis.budgets, basis.design
-    at_budgets = basis.correlation[np.ix_(where, where)]
-    rough = ROUGH * np.eye(x.size)
-    noise = curve.noise
+    table = basis.table
+    variance = MISFIT[:, None, None] ** 2
+    own = curve.noise + ROUGH * variance * np.eye(x.size)
+    shared = LEVEL_SD**2 + variance * basis.kernel
+    total = own + shared[:, :, basis.budgets]
+    measured = curve.mean - LEVEL
 
-    prior = np.log([shape.prior for shape in shapes])
-    cells = []
-    for (tau, mass), scales in product(MISFIT.items(), AMPLITUDES):
-        covariance = noise + tau**2 * (at_budgets + rough)
-        evidence, centre, spread = _gls(
-            design[:, where], curve.mean - LEVEL, covariance, (LEVEL_SD, *scales)
-        )
-        cells.append((evidence + prior + np.log(mass / len(AMPLITUDES)), centre, spread, tau))
-    log_weight = np.stack([cell[0] for cell in cells])
-    weight = np.exp(log_weight - logsumexp(log_weight)).ravel()
-    picks = rng.choice(weight.size, size=DRAWS, p=weight / weight.sum())
-    cell, shape = np.divmod(picks, len(shapes))
-    centre = np.stack([c[1] for c in cells])[cell, shape]
-    spread = np.stack([c[2] for c in cells])[cell, shape]
-    amplitudes = _truncated(centre, spread, rng)
-    amplitudes[:, 0] += LEVEL
-    curves = (design[shape] @ amplitudes[:, :, None])[:, :, 0]
+    log_mass, z, sd, correlation = _evidence(basis, measured, total)
+    misfit, shape = _systematic(log_mass, draws, rng)
+    tie = np.where(basis.both[shape], correlation[misfit, shape], 0.0)
+    amplitudes = sd[:, misfit, shape] * _positive_pairs(z[:, misfit, shape], tie, rng)
+    b, d = amplitudes
+    curves = b[:, None] * table.first[table.first_of[shape]]
+    changing = np.flatnonzero(table.second_of[shape])
+    curves[changing] += d[changing, None] * table.second[table.second_of[shape[changing]]]
 
-    taus = np.array([c[3] for c in cells])[cell]
-    for tau in np.unique(taus[taus > 0]):
-        rows = taus == tau
-        free = tau * rng.standard_normal((rows.sum(), basis.x.size)) @ basis.root.T
-        left = curve.mean - curves[rows][:, where]
-        curves[rows] += _given(
-            free, left, where, tau**2 * basis.correlation, noise + tau**2 * rough, rng
-        )
-    return Posterior(basis.x, where, np.clip(curves, 0.0, 1.0), shapes, shape, amplitudes)
+    left = measured - curves[:, basis.budgets]
+    for i in np.unique(misfit):
+        rows = slice(*np.searchsorted(misfit, [i, i + 1]))
+        gain = np.linalg.solve(total[i], shared[i])
+        free = np.vstack([np.full(basis.x.size, LEVEL_SD), MISFIT[i] * basis.root])
+        curves[rows] += _given(left[rows], gain, free, basis.budgets, own[i], rng)
+    curves += LEVEL
+    np.clip(curves, 0.0, 1.0, out=curves)
+    return Posterior(basis.x, basis.budgets, curves, basis.families, shape, amplitudes.T)
 
 
-def matern(distance: Array) -> Array:
-    """Return the Matern-5/2 correlation at `distance` doublings, length MISFIT_LENGTH."""
-    r = np.sqrt(5.0) * np.abs(distance) / MISFIT_LENGTH
+def matern(x: Array, y: Array) -> Array:
+    """Return the Matern-5/2 correlation (x, y) of places in doublings, length MISFIT_LENGTH."""
+    r = np.sqrt(5.0) * np.abs(np.subtract.outer(x, y)) / MISFIT_LENGTH
     value: Array = (1.0 + r + r**2 / 3.0) * np.exp(-r)
     return value
 
 
-def _gls(
-    design: Array, residual: Array, covariance: Array, scales: tuple[float, ...]
-) -> tuple[Array, Array, Array]:
-    """Return log evidence (shapes,), posterior mean (shapes, 3) and covariance (shapes, 3, 3)."""
-    root = np.linalg.cholesky(covariance)
-    whitener = np.linalg.inv(root)
-    X = whitener @ design
-    y = whitener @ residual
-    prior = np.diag(1.0 / np.square(scales))
-    precision = X.transpose(0, 2, 1) @ X + prior
-    spread: Array = np.linalg.inv(precision).astype(np.float64)
-    pull = np.einsum("mjp,j->mp", X, y)
-    centre = np.einsum("mpq,mq->mp", spread, pull)
-    fit = np.einsum("mp,mp->m", pull, centre) - y @ y
-    volume = -np.linalg.slogdet(precision)[1] - 2.0 * np.log(scales).sum()
-    constant = -np.log(np.diag(root)).sum() - 0.5 * y.size * np.log(2.0 * np.pi)
-    evidence = 0.5 * (fit + volume) + constant + _log_orthant(centre, spread) - np.log(0.25)
-    return evidence, centre, spread
+def _evidence(basis: Basis, y: Array, covariance: Array) -> tuple[Array, Array, Array, Array]:
+    """Return log posterior masses (misfits, shapes) and the normals of b and d there.
+
+    `covariance` (misfits, budgets, budgets) is that of y given b and d. But for b, d >= 0 these
+    have means z sd and standard deviations sd, both (2, misfits, shapes), and a correlation.
+    """
+    table = basis.table
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance))
+    across = whiten.transpose(0, 2, 1)
+    first = table.first[:, basis.budgets] @ across
+    second = table.second[:, basis.budgets] @ across
+    value = whiten @ y
+
+    to_b = (first @ value[:, :, None])[:, table.first_of, 0]
+    to_d = (second @ value[:, :, None])[:, table.second_of, 0]
+    precision_b = (np.square(first).sum(axis=2) + FIRST_SD**-2.0)[:, table.first_of]
+    precision_d = (np.square(second).sum(axis=2) + SECOND_SD**-2.0)[:, table.second_of]
+    tie = (first @ second.transpose(0, 2, 1))[:, table.first_of, table.second_of]
+    volume = precision_b * precision_d - tie**2
+    sd = np.sqrt(np.stack([precision_d, precision_b]) / volume)
+    b = (precision_d * to_b - tie * to_d) / volume
+    d = (precision_b * to_d - tie * to_b) / volume
+    z = np.stack([b, d]) / sd
+    correlation = -tie / np.sqrt(precision_b * precision_d)
+
+    diagonal = np.diagonal(whiten, axis1=1, axis2=2)
+    constant = np.log(MISFIT_MASS) + np.log(diagonal).sum(axis=1) - 0.5 * (value**2).sum(axis=1)
+    log_mass = 0.5 * (b * to_b + d * to_d - np.log(volume)) + np.log(table.prior)
+    log_mass += constant[:, None]
+    alone = ~basis.both
+    log_mass[:, alone] += log_ndtr(z[..., alone]).sum(axis=0)
+    live = basis.both & (log_mass > log_mass[:, alone].max() - NEGLIGIBLE)
+    log_mass[basis.both & ~live] = -np.inf
+    log_mass[live] += _log_quadrant(z[:, live], correlation[live])
+    return log_mass, z, sd, correlation
 
 
-def _ordered(centre: Array, spread: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which of the amplitudes 1 and 2 is less surely positive, and the other."""
-    z = centre[:, 1:] / np.sqrt(spread[:, [1, 2], [1, 2]])
-    outer = 1 + z.argmin(axis=1)
-    return outer, 3 - outer
+def _systematic(log_mass: Array, draws: int, rng: np.random.Generator) -> tuple[Index, ...]:
+    """Draw cells in proportion to their mass, evenly spaced along its sum and so in order."""
+    cumulative = np.cumsum(np.exp(log_mass - log_mass.max()))
+    at = (np.arange(draws) + rng.uniform()) / draws * cumulative[-1]
+    return np.unravel_index(np.searchsorted(cumulative, at), log_mass.shape)
 
 
-def _conditional(
-    centre: Array, spread: Array, log_tail: Array
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Array, Array, Array]:
-    """Place the outer amplitude at upper-tail fractions; return the inner one given it."""
-    rows = np.arange(centre.shape[0])
-    outer, inner = _ordered(centre, spread)
-    so = np.sqrt(spread[rows, outer, outer])
-    mo, mi = centre[rows, outer], centre[rows, inner]
-    slope = spread[rows, outer, inner] / so**2
-    si = np.sqrt(np.maximum(spread[rows, inner, inner] - slope**2 * so**2, 1e-18))
-    value = mo[:, None] - so[:, None] * ndtri_exp(log_tail + log_ndtr(mo / so)[:, None])
-    value = np.maximum(value, 0.0)
-    mean = mi[:, None] + slope[:, None] * (value - mo[:, None])
-    return outer, inner, value, mean, si
+def _log_quadrant(z: Array, correlation: Array) -> Array:
+    """Return log P(X, Y > 0) for unit normals of means z (2, n).
+
+    Owen (1956), Tables for computing bivariate normal probabilities, eq. 2.1. Where one is surely
+    positive, or the other one very surely not, it is the other one's alone.
+    """
+    low, high = z.min(axis=0), z.max(axis=0)
+    log_mass: Array = log_ndtr(low)
+    unsure = np.flatnonzero((np.minimum(low, 0.0) + high < 5.0) & (low > -7.0))
+    h, k = np.where(np.abs(z[:, unsure]) < 1e-9, 1e-9, z[:, unsure])
+    r = correlation[unsure]
+    across = np.sqrt(np.maximum(1.0 - r**2, 1e-12))
+    tails = owens_t(h, (k / h - r) / across) + owens_t(k, (h / k - r) / across)
+    mass = 0.5 * (ndtr(h) + ndtr(k)) - tails - np.where(h * k < 0.0, 0.5, 0.0)
+    log_mass[unsure] = np.log(np.maximum(mass, 1e-15))
+    return log_mass
 
 
-def _log_orthant(centre: Array, spread: Array, nodes: int = 24) -> Array:
-    """Return log P(b >= 0, d >= 0) of normals, (shapes,), by quadrature over the rarer one."""
-    u, w = roots_legendre(nodes)
-    log_tail = np.log((u + 1.0) / 2.0)[None, :]
-    outer, _, _, mean, si = _conditional(centre, spread, log_tail)
-    rows = np.arange(centre.shape[0])
-    first = log_ndtr(centre[rows, outer] / np.sqrt(spread[rows, outer, outer]))
-    mass: Array = first + logsumexp(log_ndtr(mean / si[:, None]), axis=1, b=w / 2.0)
-    return mass
+def _positive(z: Array, u: Array) -> Array:
+    """Return the quantiles 1 - u of unit normals of means z restricted to X > 0, u in (0, 1]."""
+    value: Array = np.maximum(z - ndtri_exp(np.log(u) + log_ndtr(z)), 0.0)
+    return value
 
 
-def _truncated(centre: Array, spread: Array, rng: np.random.Generator, strata: int = 32) -> Array:
-    """Draw (a, b, d) from each row's normal restricted to b, d >= 0."""
-    n = centre.shape[0]
-    rows = np.arange(n)
-    u = (np.arange(strata) + rng.uniform(size=(n, strata))) / strata
-    outer, inner, value, mean, si = _conditional(centre, spread, np.log(u))
-    log_mass = log_ndtr(mean / si[:, None])
-    cumulative = np.cumsum(np.exp(log_mass - log_mass.max(axis=1, keepdims=True)), axis=1)
-    pick = (cumulative < rng.uniform(size=(n, 1)) * cumulative[:, -1:]).sum(axis=1)
-    out = np.empty((n, 3))
-    out[rows, outer] = value[rows, pick]
-    m = mean[rows, pick]
-    tail = np.log(1.0 - rng.uniform(size=n)) + log_ndtr(m / si)
-    out[rows, inner] = np.maximum(m - si * ndtri_exp(tail), 0.0)
-    block = spread[:, 1:, 1:]
-    gain = np.linalg.solve(block, spread[:, 1:, :1])[:, :, 0]
-    mean_a = centre[:, 0] + np.einsum("np,np->n", gain, out[:, 1:] - centre[:, 1:])
-    left = spread[:, 0, 0] - np.einsum("np,np->n", gain, spread[:, 1:, 0])
-    out[:, 0] = mean_a + np.sqrt(np.maximum(left, 0.0)) * rng.standard_normal(n)
-    return out
+def _positive_pairs(z: Array, correlation: Array, rng: np.random.Generator) -> Array:
+    """Draw pairs of unit normals of means z (2, n) restricted to X, Y > 0.
+
+    Where they are correlated, the less surely positive one is picked among STRATA quantiles by
+    the chance that the other is positive too, and the other one then drawn given it.
+    """
+    drawn = _positive(z, 1.0 - rng.uniform(size=z.shape))
+    tied = np.flatnonzero(correlation)
+    rows = np.arange(tied.size)
+    first = z[:, tied].argmin(axis=0)
+    mean, other = z[first, tied], z[1 - first, tied]
+    slope = correlation[tied]
+    width = np.sqrt(np.maximum(1.0 - slope**2, 1e-12))
+
+    u = (np.arange(STRATA) + 1.0 - rng.uniform(size=(tied.size, STRATA))) / STRATA
+    value = _positive(mean[:, None], u)
+    given = (other + slope * (value.T - mean)).T / width[:, None]
+    log_mass = log_ndtr(given)
+    mass = np.cumsum(np.exp(log_mass - log_mass.max(axis=1, keepdims=True)), axis=1)
+    pick = (mass < rng.uniform(size=(tied.size, 1)) * mass[:, -1:]).sum(axis=1)
+    drawn[first, tied] = value[rows, pick]
+    drawn[1 - first, tied] = width * _positive(given[rows, pick], 1.0 - rng.uniform(size=tied.size))
+    return drawn
 
 
 def _given(
-    free: Array,
-    left: Array,
-    where: NDArray[np.int64],
-    kernel: Array,
-    noise: Array,
-    rng: np.random.Generator,
+    left: Array, gain: Array, free: Array, budgets: Index, noise: Array, rng: np.random.Generator
 ) -> Array:
-    """Turn prior paths into paths given `left` measured at `where` with `noise` (Matheron)."""
-    error = rng.standard_normal(left.shape) @ np.linalg.cholesky(noise).T
-    gain = np.linalg.solve(kernel[np.ix_(where, where)] + noise, kernel[where])
-    path: Array = free + (left - free[:, where] - error) @ gain
+    """Draw paths (n, x) of a process that was measured with `noise` as `left` (n, budgets).
+
+    free' free is the covariance of the process among x and `gain` (budgets, x) its regression on
+    what was measured; a free path less the regression on its own noisy measurement is what `left`
+    does not tell (Matheron's rule).
+    """
+    untold = np.vstack([free - free[:, budgets] @ gain, np.linalg.cholesky(noise).T @ gain])
+    chance = rng.standard_normal((left.shape[0], untold.shape[0]))
+    path: Array = np.hstack([left, chance]) @ np.vstack([gain, untold])
     return path

@@ -70,11 +70,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder holds; `samples` is None and `manifest` empty where it holds none."""
+    """What a run folder holds; `flips`, `samples` are None and `manifest` empty if it has none."""
 
     folder: Path
     curves: pd.DataFrame
     knees: pd.DataFrame
+    flips: pd.DataFrame | None
     samples: pd.DataFrame | None
     manifest: Mapping[str, Any]
 
@@ -143,6 +144,7 @@ def read(folder: Path) -> Run:
         folder,
         curves.assign(stratum=curves["stratum"].fillna(ALL)),
         knees.assign(stratum=knees["stratum"].fillna(ALL)),
+        pd.read_parquet(flipped) if (flipped := folder / "flips.parquet").is_file() else None,
         samples(folder / "samples"),
         manifest.read(folder),
     )
@@ -320,6 +322,8 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
             drawn.pop(main, ""),
             knees_table(run, part),
             *drawn.values(),
+            levels_table(run, part),
+            flips_table(run, part),
         ]
     )
 
@@ -377,6 +381,60 @@ def knees_table(run: Run, part: Part) -> str:
         + items(f"{', '.join(who)}: {flag}" for flag, who in flags.items())
         + f"<details><summary>Fitted shapes and other thresholds</summary>{more}</details>"
     )
+
+
+def levels_table(run: Run, part: Part) -> str:
+    """Return the knees of every difficulty level; nothing where the class has no levels."""
+    curves, knees = run.of(part.model, part.task_class)
+    main = run.axes[0]
+    fitted = knees["peak"].notna() & (knees["strategy"] != words.FRONTIER)
+    rows = []
+    for _, row in knees[(knees["stratum"] != ALL) & (knees["axis"] == main) & fitted].iterrows():
+        strategy = str(row["strategy"])
+        line = curves[(curves["strategy"] == strategy) & (curves["stratum"] == row["stratum"])]
+        knee, _, interval = words.place(line, row, main).words(strategy).rpartition(" (")
+        ends = line.sort_values(main)["accuracy"]
+        rows.append(
+            [
+                th(words.name(strategy), words.level(row["stratum"])),
+                td(words.verdict(row["verdict"]), f"P(falls) {words.chance(row['p_turnover'])}"),
+                td(knee, interval.removesuffix(")")),
+                *(number(words.percent(value)) for value in (ends.iloc[0], row["peak_accuracy"])),
+                number(words.percent(ends.iloc[-1])),
+            ]
+        )
+    if not rows:
+        return ""
+    caption = (
+        "Knees by difficulty. Thirds rank the problems on one half of their draws and are "
+        "evaluated on the other, so no level is chosen by what it is judged on."
+    )
+    head = ["strategy and level", "verdict", "knee, 95 % interval", "first", "at the peak", "last"]
+    return f"<details><summary>By difficulty</summary>{table(caption, head, rows, 3)}</details>"
+
+
+def flips_table(run: Run, part: Part) -> str:
+    """Return what each step in budget mends and spoils; nothing where no run is 0 or 1."""
+    if run.flips is None:
+        return ""
+    mine = (run.flips["model"] == part.model) & (run.flips["task_class"] == part.task_class)
+    rows = [
+        [
+            th(words.name(str(row["strategy"])), f"{row['before']:g} to {row['after']:g}"),
+            *(number(f"{row[c]:,}") for c in ("wrong_to_right", "right_to_wrong", "n")),
+            number("" if pd.isna(row["ratio"]) else f"{row['ratio']:.2g}"),
+            number(words.chance(row["p_value"]).removeprefix(f"={words.SPACE}")),
+        ]
+        for _, row in run.flips[mine].iterrows()
+    ]
+    if not rows:
+        return ""
+    caption = (
+        "Answers that a larger budget mends and spoils. Accuracy falls where the ratio of right to "
+        "wrong over wrong to right is above 1; p is McNemar's, two-sided."
+    )
+    head = ["strategy and step", "mended", "spoiled", "runs", "ratio", "p"]
+    return f"<details><summary>Flips</summary>{table(caption, head, rows, 5)}</details>"
 
 
 def spend_cell(row: pd.Series | None, axis: str) -> str:

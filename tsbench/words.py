@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ FRONTIER = "frontier"
 STRATEGIES: Mapping[str, tuple[str, str]] = {
     "pass@k": ("oracle (pass@k)", "oracle"),
     "maj@k": ("majority vote", "vote"),
+    "best-of-n": ("best-of-n", "best-of-n"),
     "best-of-n:logprob": ("best-of-n by log-probability", "log-prob."),
     "best-of-n:p_true": ("best-of-n by P(True)", "P(True)"),
     "best-of-n:public_tests": ("best-of-n by public tests", "public tests"),
@@ -56,6 +58,11 @@ def name(strategy: str, *, short: bool = False) -> str:
     """Return a strategy's name for people; an unknown strategy keeps its own."""
     head, bracket, rest = strategy.partition(" (")
     return STRATEGIES.get(head, (head, head))[short] + bracket + rest
+
+
+def level(stratum: object) -> str:
+    """Return a difficulty level for people: "level 3" for "level3"."""
+    return re.sub(r"(?<=[a-z])(?=\d)", " ", str(stratum))
 
 
 def verdict(value: object) -> str:

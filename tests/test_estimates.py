@@ -1,0 +1,75 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tsbench.estimates import estimates, estimates_by_score, spends
+from tsbench.pool import best_of_k, expected_max, maj_at_k, pass_at_k, weighted_best_of_k
+from tsbench.tally import tally
+
+
+def counted(answers, status=None, score=None, **columns):
+    """One pool; the answer "a" is right, None is none."""
+    table = pd.DataFrame(
+        {
+            "task_class": "math",
+            "problem_id": "p",
+            "answer": pd.Series(answers, dtype=object),
+            "correct": [None if a is None else float(a == "a") for a in answers],
+            "status": status or ["ok" if a is not None else "unparsed" for a in answers],
+        }
+    )
+    if score is not None:
+        table["score"] = score
+    return tally([table.assign(**columns)], scores=score is not None).whole()
+
+
+def test_the_bounds_are_what_missing_draws_could_be():
+    pools = counted(["a", "b", "b", None, None], ["ok", "ok", "ok", "truncated", "error"])
+    oracle, vote = estimates(pools)
+    assert oracle.accuracy[0] == pytest.approx(pass_at_k(4, 1))
+    assert oracle.if_wrong[0] == pytest.approx(pass_at_k(5, 1))
+    assert oracle.if_right[0] == pytest.approx(pass_at_k(5, 3))
+    assert vote.accuracy[0] == pytest.approx([*maj_at_k([1, 2], [1, 0], 1)])
+    assert vote.if_wrong[0] == pytest.approx(maj_at_k([1, 2], [1, 0], 2))
+    assert vote.if_right[0] == pytest.approx(maj_at_k([3, 2], [1, 0]))
+
+
+def test_with_nothing_missing_the_bounds_are_the_estimate():
+    for each in estimates(counted(["a", "b", "a"])):
+        assert each.if_wrong.tolist() == each.accuracy.tolist() == each.if_right.tolist()
+
+
+def test_a_right_answer_that_nobody_gave_can_still_be_missing():
+    _, vote = estimates(counted(["b", None, None]))
+    assert vote.accuracy[0] == pytest.approx([0.0] * 3)
+    assert vote.if_right[0] == pytest.approx(maj_at_k([1, 2], [0, 1]))
+
+
+def test_scores_choose_and_weigh():
+    scores = [0.9, 0.5, 0.5, np.nan]
+    pools = counted(["b", "a", "a", None], score=scores)
+    best, weighted = estimates_by_score(pools, "reward")
+    assert (best.strategy, weighted.strategy) == ("best-of-n:reward", "weighted-best-of-n:reward")
+    assert best.accuracy[0] == pytest.approx(best_of_k(scores, [0, 1, 1, 0]))
+    codes = np.array([0, 1, 1, -1])
+    assert weighted.accuracy[0] == pytest.approx(weighted_best_of_k(codes, scores, [0, 1, 1, 0]))
+    assert (best.if_right >= best.accuracy).all()
+
+
+def test_negative_scores_have_no_weighted_vote():
+    (best,) = estimates_by_score(counted(["a", "b"], score=[-1.0, -2.0]))
+    assert best.strategy == "best-of-n"
+
+
+def test_spend_is_the_mean_of_what_is_known():
+    pools = counted(
+        ["a", "b", "b", None],
+        ["ok", "ok", "ok", "error"],
+        tokens=[10.0, 20.0, np.nan, 1000.0],
+        seconds=[1.0, 2.0, 6.0, 99.0],
+    )
+    spent = spends(pools, 3)
+    assert spent["tokens"][0].tolist() == [15.0, 30.0, 45.0]
+    assert spent["seconds"][0] == pytest.approx(expected_max([1.0, 2.0, 6.0]))
+    assert spent["asks"][0].tolist() == [1.0, 2.0, 3.0]
+    assert "dollars" not in spent
