@@ -17,6 +17,7 @@ from tsbench.posterior import (
     basis_on,
     matern,
     mean_curve,
+    product,
     sample_posterior,
 )
 
@@ -145,3 +146,9 @@ def test_the_posterior_without_data_is_the_prior():
     member = np.searchsorted(ends, posterior.shape, side="right")
     masses = np.bincount(member, minlength=ends.size) / 4000
     assert masses == pytest.approx([family.mass for family in posterior.families], abs=0.02)
+
+
+def test_a_product_by_blocks_is_the_product():
+    rng = np.random.default_rng(5)
+    A, B = rng.normal(size=(1601, 37)), rng.normal(size=(37, 71))
+    assert product(A, B) == pytest.approx(A @ B)

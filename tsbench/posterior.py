@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 DRAWS = 1600
+"""Curves that are drawn."""
 STEPS = 10
 """Points of the fine grid for each step between budgets."""
 THIN = (5, 2, 1)
@@ -36,6 +37,7 @@ FIRST_SD, SECOND_SD = 0.3, 0.2
 NEGLIGIBLE = 10.0
 """A shape of two parts whose log mass is this far below the best one of one is not drawn."""
 STRATA = 16
+"""Quantiles tried for each draw of two amplitudes that depend on each other."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,9 @@ def mean_curve(Z: Array, clusters: Index | None = None) -> MeanCurve:
 
     From the residuals of queries, or of clusters' sums: correlations are shrunk to their average
     at each lag with weight min(0.9, 1.5 J / G). A rule of succession keeps doubt where queries
-    agree: between any two budgets a fifth of a query more moves, as far as those that do move
-    (by 1 where none does), which adds (move^2 / 5 G^2) T T', T the lower-triangular ones.
+    agree: at every step a fifth of a query more moves, which adds (m / 5 G^2) T T', T the
+    lower-triangular ones. Its square move m is the mean over the queries that do move, weighted
+    by their square moves and with 0.3 of a query that moves by 1.
     """
     Q, J = Z.shape
     mean = Z.mean(axis=0)
@@ -94,9 +97,9 @@ def mean_curve(Z: Array, clusters: Index | None = None) -> MeanCurve:
     values, vectors = np.linalg.eigh((1.0 - weight) * correlation + weight * average[lag])
     shrunk = (vectors * np.maximum(values, 0.0)) @ vectors.T
     moves = np.square(np.diff(_summed(Z, clusters), axis=1) * G / Q)
-    move = (0.3 + np.square(moves).sum()) / (0.3 + moves.sum())
+    m = (0.3 + np.square(moves).sum()) / (0.3 + moves.sum())
     ones = np.tri(J)
-    covariance = shrunk * scale + move / (5.0 * G**2) * (ones @ ones.T)
+    covariance = shrunk * scale + m / (5.0 * G**2) * (ones @ ones.T)
     return MeanCurve(mean, covariance, G)
 
 
@@ -190,6 +193,18 @@ def matern(x: Array, y: Array) -> Array:
     return value
 
 
+def product(A: Array, B: Array) -> Array:
+    """Return A @ B by blocks of rows so small that BLAS keeps each of them to one thread.
+
+    OpenBLAS starts threads from 2^18 multiplications on, and waits longer for them than it gains.
+    """
+    out = np.empty((A.shape[0], B.shape[1]))
+    rows = max(1, 2**18 // B.size)
+    for start in range(0, A.shape[0], rows):
+        np.matmul(A[start : start + rows], B, out=out[start : start + rows])
+    return out
+
+
 def _evidence(basis: Basis, y: Array, covariance: Array) -> tuple[Array, Array, Array, Array]:
     """Return log posterior masses (misfits, shapes) and the normals of b and d there.
 
@@ -207,7 +222,8 @@ def _evidence(basis: Basis, y: Array, covariance: Array) -> tuple[Array, Array, 
     to_d = (second @ value[:, :, None])[:, table.second_of, 0]
     precision_b = (np.square(first).sum(axis=2) + FIRST_SD**-2.0)[:, table.first_of]
     precision_d = (np.square(second).sum(axis=2) + SECOND_SD**-2.0)[:, table.second_of]
-    tie = (first @ second.transpose(0, 2, 1))[:, table.first_of, table.second_of]
+    pairs = table.first_of, table.second_of
+    tie = np.stack([product(f, s.T)[pairs] for f, s in zip(first, second, strict=True)])
     volume = precision_b * precision_d - tie**2
     sd = np.sqrt(np.stack([precision_d, precision_b]) / volume)
     b = (precision_d * to_b - tie * to_d) / volume
@@ -294,5 +310,4 @@ def _given(
     """
     untold = np.vstack([free - free[:, budgets] @ gain, np.linalg.cholesky(noise).T @ gain])
     chance = rng.standard_normal((left.shape[0], untold.shape[0]))
-    path: Array = np.hstack([left, chance]) @ np.vstack([gain, untold])
-    return path
+    return product(np.hstack([left, chance]), np.vstack([gain, untold]))

@@ -187,7 +187,7 @@ def dictionary(span: float) -> tuple[Family, ...]:
         _grid(power, alpha=np.geomspace(0.5, 3.0, 5)),
         _grid(logistic, centre=places[:-2:2], width=[0.15, 0.3, 0.6]),
     ]
-    again = _grid(step, place=places[2:], spread=[0.05, 0.15, 0.4])
+    again = _grid(step, place=along(4, 8, 32)[3:], spread=[0.05, 0.15, 0.4])
     return (
         Family(None, None, 0.091),
         *(Family(rise, None, mass) for mass, rise in rises),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.posterior import MeanCurve
+from tsbench.posterior import MeanCurve, product
 
 Array = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def fall_test(curve: MeanCurve, rng: np.random.Generator) -> float:
     z = contrasts @ curve.mean / sd
     hopeful = z >= min(HOPELESS, float(z.max()))
     unit = root[hopeful] / sd[hopeful, None]
-    largest = (rng.standard_normal((DRAWS, curve.mean.size)) @ unit.T).max(axis=1)
+    largest = product(rng.standard_normal((DRAWS, curve.mean.size)), unit.T).max(axis=1)
     freedom = curve.clusters - 1
     spread = np.sqrt(rng.chisquare(freedom, DRAWS) / freedom)
     return float((1 + np.count_nonzero(largest >= z.max() * spread)) / (DRAWS + 1))
