@@ -273,7 +273,7 @@ Draws a query at each budget; a pool holds 16 times as many, at least 128. Poole
 CALIBRATION = """\
 ## Calibration of P(fall)
 
-How often the true curve falls by more than half a point, by the `p_fall` that was printed, over all
+How often the true curve falls by more than a point, by the `p_fall` that was printed, over all
 scenarios and numbers of queries. It depends on the mix of scenarios: a check for gross errors.
 
 ![Calibration of P(fall)](figures/validation-calibration.png)"""
