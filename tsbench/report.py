@@ -603,8 +603,8 @@ def reading(step: float) -> str:
         "model, prompt or kind of problem. Where it reaches the smallest or largest budget it is "
         "cut off there, and reads \u201c9 or more\u201d.",
         "Verdicts.": "Still rising: the knee lies beyond the largest budget with P \u2265 0.9. "
-        "Flattens: with P \u2264 0.1. Falls: the fitted curve ends more than a point below its peak, "
-        "and a test that looked at every budget has p < 0.05. Else these data cannot tell. "
+        "Flattens: with P \u2264 0.1. Falls: the fitted curve ends more than a point below its "
+        "peak, and a test that looked at every budget has p < 0.05. Else these data cannot tell. "
         "\u201cFlattens\u201d does not exclude a small fall: read P(falls) beside it.",
         "Bands": "hold for all budgets of a line at once, and are over problems, not over draws.",
         "Oracle coverage": "(pass@k) counts a problem as solved when any of k draws is right: what "
