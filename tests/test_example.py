@@ -1,11 +1,14 @@
 """The recorded run is what it says: real replies, consistent tables, small."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tsbench.fit import Fit
 from tsbench.outcomes import outcomes_from_samples
+from tsbench.report import Report
 from tsbench.store import read_samples
 
 RUN = Path(__file__).parents[1] / "runs" / "example"
@@ -43,3 +46,18 @@ def test_what_forced_runs_spent_is_in_the_log() -> None:
     direct = outcomes[outcomes["budget"] == 0]
     answers = forced[forced["thinking_budget"] == 0]
     assert direct["tokens"].sum() == answers["completion_tokens"].sum()
+
+
+def test_a_fit_says_what_the_recorded_verifiers_are_worth(tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(RUN, again)
+    Fit(run=str(again))()
+    found = pd.read_parquet(again / "verifiers.parquet").set_index(["task_class", "verifier"])
+    tests, logprob = found.loc[("code", "public_tests")], found.loc[("code", "logprob")]
+    assert tests["auc_within"] > logprob["auc_within"] > 0.5
+    curves = pd.read_parquet(again / "curves.parquet")
+    best = curves[(curves["strategy"] == "best-of-n:public_tests") & (curves["stratum"] == "all")]
+    assert tests["reached"] == pytest.approx(best["accuracy"].iloc[-1])
+    page = Report(run=str(again))().read_text(encoding="utf-8")
+    assert "within problems" in page
+    assert (again / "figures" / "code-verifiers.png").is_file()

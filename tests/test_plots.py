@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from toy import BUDGETS, beyond, curve, curves, knee, knees
 
-from tsbench import plots
+from tsbench import plots, rocs
 
 MANY = ("pass@k", "maj@k", "best-of-n:logprob", "best-of-n:p_true", "forced", "mine", "yours")
 
@@ -38,6 +38,19 @@ def crowded() -> tuple[pd.DataFrame, pd.DataFrame]:
     ]
     rows = [knee(c, s) for c in ("math", "a class with a name") for s in MANY]
     return pd.concat(lines, ignore_index=True), pd.DataFrame(rows)
+
+
+def roc_tables(*verifiers: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """ROC points and rows of verifiers that know less and less of the same draws."""
+    rng = np.random.default_rng(0)
+    correct = rng.integers(0, 2, 60).astype(float)
+    draws = pd.DataFrame({"problem_id": np.arange(60) // 6, "correct": correct})
+    scored = [
+        draws.assign(task_class="math", verifier=v, score=correct + (i + 1) * rng.random(60))
+        for i, v in enumerate(verifiers)
+    ]
+    table = pd.concat(scored, ignore_index=True)
+    return rocs.points(table), rocs.rocs(table)
 
 
 def test_the_figure_has_a_dashed_oracle_and_a_line_a_strategy() -> None:
@@ -107,6 +120,7 @@ def test_no_text_covers_another_or_leaves_the_figure(axis: str) -> None:
         plots.overview(table, rows, "tokens", note="simulated model"),
         plots.curve(table, rows, "math", "tokens", note="simulated model"),
         plots.strata(curves(), knees(), "math", axis, note="simulated model"),
+        plots.roc(*roc_tables(*"abcdefg"), "math", note="simulated model"),
     ]
     for figure in drawn:
         placed = boxes(figure)
@@ -150,7 +164,36 @@ def test_missing_is_drawn_only_where_something_is() -> None:
     assert list(capped.get_xdata()) == [0.0]
 
 
+def test_a_roc_has_a_line_and_a_ring_a_verifier_the_better_first() -> None:
+    table, found = roc_tables("p_true", "mine")
+    figure = plots.roc(table, found, "math", note="simulated model")
+    axes = figure.axes[0]
+    colours = [plots.COLOURS["best-of-n:p_true"], plots.OTHERS[0]]
+    for colour, (_, row) in zip(
+        colours, found.sort_values("verifier")[::-1].iterrows(), strict=True
+    ):
+        line, ring = (drawn for drawn in axes.lines if drawn.get_color() == colour)
+        assert line.get_xydata()[[0, -1]].tolist() == [[0, 0], [100, 100]]
+        where = [100 * row["false_accept"], 100 * row["true_accept"]]
+        assert ring.get_xydata().tolist() == [pytest.approx(where)]
+        assert np.abs(line.get_xydata() - where).max(axis=1).min() < 1e-9
+    better, worse = found.sort_values("auc", ascending=False).to_dict("records")
+    texts = said(figure)
+    assert f"AUC {better['auc']:.2f} ({better['auc_low']:.2f} to {better['auc_high']:.2f})" in texts
+    names = {"p_true": "P(True)", "mine": "mine"}
+    assert texts.index(names[better["verifier"]]) < texts.index(names[worse["verifier"]])
+
+
+def test_a_roc_without_an_interval_or_mixed_problems_says_what_it_knows() -> None:
+    draws = pd.DataFrame({"problem_id": [0, 1], "score": [0.2, 0.9], "correct": [0.0, 1.0]})
+    draws = draws.assign(task_class="math", verifier="v")
+    texts = said(plots.roc(rocs.points(draws), rocs.rocs(draws), "math"))
+    assert {"v", "within problems unknown"} <= set(texts)
+
+
 def test_bad_input_is_one_sentence() -> None:
+    with pytest.raises(ValueError, match="points have no class 'code'; found math"):
+        plots.roc(*roc_tables("v"), "code")
     with pytest.raises(ValueError, match="no class 'code' with tokens; found math"):
         plots.curve(curves(), knees(), "code", "tokens")
     with pytest.raises(ValueError, match="no spend 'joules'; allowed are tokens, flops"):

@@ -1,139 +1,141 @@
-"""The contract that every strategy keeps, and what each one does."""
+"""The contract that every strategy keeps; it finds the strategies by itself."""
 
 import inspect
-from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hydra.utils import get_class, instantiate
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted import Said, Say, configs, play
 
 import tsbench.strategies as package
-from tsbench.runner import Tally, drive
-from tsbench.strategies import BestOf, Coverage, Forced, Majority, MinimumBayesRisk, Single
-from tsbench.strategies.budget import checkpoints
-from tsbench.strategies.select import best
-from tsbench.strategies.vote import vote
-from tsbench.types import Ask, Draw, Judge, Message, Problem, Reply, Strategy, Usage
+from tsbench.types import Ask, Draw, Judge, Strategy
 
-PROBLEM = Problem("p", "t", "math", (Message("user", "What is 1 + 1?"),), stop=("\n",))
-EXAMPLES: list[Strategy] = [
-    Single(),
-    Majority(5),
-    Coverage(5),
-    BestOf(5, "logprob"),
-    MinimumBayesRisk(5),
-    Forced(0),
-    Forced(40),
-]
+WORDS = st.sampled_from(["a", "b", "2", "Reply 1", "one and\n\ntwo", None])
+SCORES = st.sampled_from([0.0, 0.25, 1.0, None])
+FINISHES = st.sampled_from(["stop", "length"])
+STATUSES = st.sampled_from(["ok", "ok", "ok", "truncated", "unparsed", "error"])
 
 
-def test_every_strategy_of_the_package_is_under_contract() -> None:
+def script(moves: list[tuple[str | None, str, float | None, str]]) -> Say:
+    """Say these one after the other, and then again: text, ending, score and status."""
+    turn = iter(range(10**6))
+
+    def say(ask: Ask, index: int) -> Said:
+        text, finish, score, status = moves[next(turn) % len(moves)]
+        answer = text if status == "ok" else None
+        return Said(text or "", answer, finish, score, status)  # type: ignore[arg-type]
+
+    return say
+
+
+MOVES = st.lists(st.tuples(WORDS, FINISHES, SCORES, STATUSES), min_size=1, max_size=7)
+CONFIGS = configs()
+
+
+def test_every_strategy_of_the_package_has_a_config() -> None:
     classes = {c for _, c in inspect.getmembers(package, inspect.isclass) if hasattr(c, "run")}
-    assert classes == {type(example) for example in EXAMPLES}
+    assert classes == {get_class(config["_target_"]) for config in CONFIGS.values()}
 
 
-def replies_to(
-    strategy: Strategy, answer: Callable[[Ask, int], str | None]
-) -> tuple[Reply | None, list[tuple[Ask, int]]]:
-    steps = drive(strategy.run(PROBLEM), Tally(), Counter())
-    asked: list[tuple[Ask, int]] = []
-    replies: list[Reply] | None = None
-    try:
-        wanted = next(steps)
-        while True:
-            replies = []
-            for ask, index in wanted:
-                assert isinstance(ask, Draw | Judge)
-                said = answer(ask, index)
-                score = None if said is None else float(len(said))
-                key = f"{len(asked)}"
-                asked.append((ask, index))
-                used = Usage(1, 0, 3, 0, 1.0)
-                replies.append(Reply(key, said or "", said, score=score, usage=used, index=index))
-            wanted = steps.send(replies)
-    except StopIteration as stop:
-        return stop.value, asked
+def test_no_two_strategies_share_a_name() -> None:
+    names = [instantiate(config).name for config in CONFIGS.values()]
+    assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("strategy", EXAMPLES, ids=repr)
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
 class TestContract:
-    def test_is_deterministic_given_the_replies(self, strategy: Strategy) -> None:
-        def answer(ask: Ask, index: int) -> str:
-            return "ab"[index % 2] * (index % 3 + 1)
+    """Replies of any kind: what holds then is what a sweep relies on."""
 
-        assert replies_to(strategy, answer) == replies_to(strategy, answer)
-
-    def test_survives_replies_without_answers(self, strategy: Strategy) -> None:
-        picked, asked = replies_to(strategy, lambda ask, index: None)
-        assert asked
-        assert picked is None or picked.answer is None
-
-    def test_repr_round_trips(self, strategy: Strategy) -> None:
-        assert eval(repr(strategy), vars(package)) == strategy
-
-    def test_equal_asks_are_numbered_apart(self, strategy: Strategy) -> None:
-        _, asked = replies_to(strategy, lambda ask, index: "x")
-        assert len(set(asked)) == len(asked)
-
-    def test_names_its_budget(self, strategy: Strategy) -> None:
+    def test_names_its_budget(self, config: Any) -> None:
+        strategy: Strategy = instantiate(config)
         assert strategy.name
         assert strategy.budget >= 0
 
+    def test_repr_round_trips(self, config: Any) -> None:
+        strategy = instantiate(config)
+        assert eval(repr(strategy), vars(package)) == strategy
 
-def answered(*answers: str | None) -> list[Reply]:
-    return [Reply(str(i), answer or "", answer) for i, answer in enumerate(answers)]
+    def test_is_frozen_and_hashable(self, config: Any) -> None:
+        strategy = instantiate(config)
+        assert hash(strategy) == hash(instantiate(config))
+
+    @settings(max_examples=25, deadline=None)
+    @given(moves=MOVES)
+    def test_is_deterministic_given_the_replies(self, config: Any, moves: list[Any]) -> None:
+        strategy = instantiate(config)
+        assert play(strategy, script(moves)) == play(strategy, script(moves))
+
+    @settings(max_examples=25, deadline=None)
+    @given(moves=MOVES)
+    def test_picks_an_answer_that_it_was_given_or_none(self, config: Any, moves: list[Any]) -> None:
+        run = play(instantiate(config), script(moves))  # an empty ask or a stranger raises
+        assert run.picked is None or run.picked in run.replies
+
+    @settings(max_examples=25, deadline=None)
+    @given(moves=MOVES)
+    def test_spends_at_most_what_it_says(self, config: Any, moves: list[Any]) -> None:
+        strategy = instantiate(config)
+        run = play(strategy, script(moves))
+        steps = [draw for draw in run.draws if draw.partial]
+        assert len(run.draws) - len(steps) <= strategy.budget + 1, "replies: the budget, one to end"
+        assert len(steps) <= strategy.budget * getattr(strategy, "steps", 1)
+        assert len(run.judges) <= len(run.draws)
+
+    def test_survives_replies_without_answers(self, config: Any) -> None:
+        run = play(instantiate(config), lambda ask, index: Said())
+        assert run.asked
+        assert run.picked is None or run.picked.answer is None
+
+    @settings(max_examples=25, deadline=None)
+    @given(moves=MOVES)
+    def test_equal_asks_are_numbered_apart(self, config: Any, moves: list[Any]) -> None:
+        asked = play(instantiate(config), script(moves)).asked
+        assert len(set(asked)) == len(asked)
+
+    def test_continues_a_prefix_only_where_it_says_so(self, config: Any) -> None:
+        strategy = instantiate(config)
+        run = play(strategy, lambda ask, index: Said("text", "text", "length", 0.5))
+        prefixed = any(draw.prefix for draw in run.draws)
+        assert prefixed == getattr(strategy, "continues", False)
+
+    def test_judges_by_the_verifier_that_it_names(self, config: Any) -> None:
+        strategy = instantiate(config)
+        run = play(strategy, lambda ask, index: Said("text", "text", "stop", 0.5))
+        named = {getattr(strategy, "verifier", None)} - {None}
+        assert {judge.verifier for judge in run.judges} == named
 
 
-def test_a_vote_takes_the_mode_and_ignores_blanks() -> None:
-    picked = vote(answered(None, None, None, "b", "a", "a"))
-    assert picked is not None
-    assert (picked.answer, picked.key) == ("a", "4")
-    assert vote(answered(None, None)) is None
+def test_a_strategy_that_asks_nothing_breaks_the_contract() -> None:
+    class Silent:
+        name, budget = "silent", 1
+
+        def run(self, problem: Any) -> Any:
+            yield []
+
+    with pytest.raises(ValueError, match="yielded no ask"):
+        play(Silent(), lambda ask, index: Said())
 
 
-@given(st.permutations(["a", "a", "b", "b", "c"]))
-def test_a_tie_goes_to_the_first_seen(answers: list[str]) -> None:
-    picked = vote(answered(*answers))
-    assert picked is not None
-    assert picked.answer == next(a for a in answers if a in "ab")
+@pytest.mark.parametrize(
+    ("asked", "pick"),
+    [
+        ([Draw(partial=True)], lambda replies: replies[0]),
+        ([Draw()], lambda replies: Judge(replies[0], "v")),
+    ],
+    ids=["a step", "a verdict"],
+)
+def test_a_step_or_a_verdict_is_no_pick(asked: list[Ask], pick: Callable[..., Any]) -> None:
+    class Wrong:
+        name, budget = "wrong", 1
 
+        def run(self, problem: Any) -> Any:
+            found = pick((yield asked))
+            if isinstance(found, Judge):
+                (found,) = yield [found]
+            return found
 
-def test_best_ranks_a_missing_score_below_every_other() -> None:
-    replies = answered("a", "b", "c")
-    assert best(replies, [None, -9.0, -9.0]) is replies[1]
-    assert best(replies, [None, None, None]) is replies[0]
-    assert best([], []) is None
-
-
-def test_best_of_judges_only_what_answered() -> None:
-    _, asked = replies_to(BestOf(4, "logprob"), lambda ask, index: "x" if index else None)
-    assert sum(isinstance(ask, Judge) for ask, _ in asked) == 3
-
-
-def test_larger_thinking_budgets_share_the_checkpoints_of_smaller_ones() -> None:
-    assert checkpoints(0) == []
-    assert checkpoints(8) == [8]
-    assert checkpoints(40) == [8, 16, 32, 40]
-
-
-def test_forced_thinking_spends_its_budget_and_then_forces_the_answer() -> None:
-    picked, asked = replies_to(Forced(8), lambda ask, index: "thought")
-    draws = [ask for ask, _ in asked if isinstance(ask, Draw)]
-    assert [draw.max_tokens for draw in draws] == [8, 5, 2, None]  # each reply used 3 tokens
-    assert all("Wait" in draw.prefix for draw in draws[1:3])
-    assert draws[-1].prefix.endswith(PROBLEM.force)
-    assert [draw.partial for draw in draws] == [True, True, True, False]
-    assert picked is not None
-    assert picked.key == str(len(asked) - 1)
-
-
-@pytest.mark.parametrize("k", [0, -1, True, 2.5, "3"])
-def test_k_must_be_a_positive_whole_number(k: object) -> None:
-    with pytest.raises(ValueError, match="k must be a whole number of at least 1"):
-        Majority(k)  # type: ignore[arg-type]
-
-
-def test_a_negative_thinking_budget_is_refused() -> None:
-    with pytest.raises(ValueError, match="thinking_budget must be 0 or more"):
-        Forced(-1)
+    with pytest.raises(ValueError, match="a reply that it was not given"):
+        play(Wrong(), lambda ask, index: Said())

@@ -122,3 +122,16 @@ def test_a_bad_row_is_numbered_in_the_file_and_not_in_its_batch():
     table.loc[12, "correct"] = 7
     with pytest.raises(ValueError, match="row 12 has correct = 7"):
         tally([table.iloc[:10], table.iloc[10:]])
+
+
+def test_revisions_and_continuations_are_no_part_of_a_pool():
+    params = [
+        '{"prefix": "", "seed": 0}',
+        '{"prefix": "so far", "seed": 0}',
+        '{"prefix": "", "seed": 0, "turns": [["user", "again"]]}',
+        '{"effort": "low", "prefix": "", "seed": 0}',
+    ]
+    table = pd.DataFrame({"task_class": "math", "problem_id": 1, "correct": 1, "params": params})
+    assert tally([table]).whole().counts["n"].tolist() == [1]
+    thought = table.iloc[[1]].assign(thinking_budget=8)
+    assert tally([thought]).whole().counts["n"].tolist() == [1]

@@ -75,3 +75,13 @@ def test_a_knee_is_placed_in_draws(changes: dict[str, float], said: str) -> None
     row = pd.Series(knee("math", "maj@k", **changes))
     place = words.place(curve("math", "maj@k", SHAPES["maj@k"]), row, "tokens")
     assert place.words("maj@k") == said
+
+
+def test_searches_and_revisions_have_names_and_units():
+    assert words.name("beam:p_true") == "beam search by p_true"
+    assert words.name("ab-mcts:rubric", short=True) == "rubric AB-MCTS"
+    assert words.name("best-of-n:logprob") == "best-of-n by log-probability"
+    assert words.budget("dvts:p_true", 4) == "4\u00a0paths"
+    assert words.budget("revise", 1) == "1\u00a0reply"
+    assert words.budget("truncated", 64) == "64\u00a0tokens of thought"
+    assert words.budget("weighted-best-of-n:p_true", 8) == "8\u00a0draws"

@@ -21,6 +21,8 @@ from tsbench.cells import ALL, THIRDS, Cells, cells_of_draws, cells_of_outcomes
 from tsbench.curves import curves, knees
 from tsbench.estimates import SPENDS
 from tsbench.flips import flips
+from tsbench.rocs import READ as JUDGE
+from tsbench.rocs import judged, points, rocs
 from tsbench.tally import READ, accuracies, require, tally
 
 HEADINGS = ("class", "strategy", "knee", "95 % interval", "budget", "correct", "verdict")
@@ -79,7 +81,7 @@ class Fit:
                 raise ValueError(f"worth.{axis} is {value}; allowed is above 0.")
 
     def __call__(self) -> pd.DataFrame:
-        """Write curves, knees and flips as parquet, print the knees and return them."""
+        """Write curves, knees, flips and verifiers as parquet, print the knees and return them."""
         with threadpool_limits(1, user_api="blas"):  # the matrices are small: threads only wait
             return self._fit()
 
@@ -92,11 +94,23 @@ class Fit:
         found.to_parquet(folder / "knees.parquet", index=False)
         if flipped is not None:
             flipped.to_parquet(folder / "flips.parquet", index=False)
+        for name, table in self._verifiers().items():
+            table.to_parquet(folder / f"{name}.parquet", index=False)
         console = Console(width=None if sys.stdout.isatty() else 120)
         for line in weights(cells):
             console.print(line)
         console.print(knee_table(found))
         return found
+
+    def _verifiers(self) -> dict[str, pd.DataFrame]:
+        """Return what a run's verifiers are worth, nothing where none judged."""
+        if not (self.run and any(Path(self.run, "samples").glob("*.parquet"))):
+            return {}
+        samples = pd.concat(self._batches(f"{self.run}/samples", {*JUDGE}), ignore_index=True)
+        if not set(JUDGE) <= set(samples) or not (samples["kind"] == "judge").any():
+            return {}
+        draws = judged(samples)
+        return {"verifiers": rocs(draws, seed=self.seed), "roc": points(draws)}
 
     def _cells(self) -> tuple[Cells, pd.DataFrame | None]:
         if self.samples:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsbench.cost import Price
-from tsbench.outcomes import best_of_outcomes, outcomes_from_samples
-from tsbench.strategies import BestOf, Coverage, Majority, MinimumBayesRisk
+from tsbench.estimates import WEIGHTED, estimates_by_score
+from tsbench.outcomes import best_of_outcomes, outcomes_from_samples, outcomes_of
+from tsbench.replay import replayed
+from tsbench.strategies import (
+    AdaptiveVote,
+    BestOf,
+    Coverage,
+    Majority,
+    MinimumBayesRisk,
+    WeightedVote,
+    WindowVote,
+)
 from tsbench.strategies.similarity import similarities
+from tsbench.tally import tally
 from tsbench.types import Outcome, Strategy
 
 SUBSETS = 200
@@ -46,7 +59,9 @@ def tables(samples: pd.DataFrame, ran: Ran, price: Price) -> dict[str, pd.DataFr
     found: dict[str, list[pd.DataFrame]] = {}
     for strategy, runs in ran:
         pooled = POOLED.get(type(strategy))
-        table = pooled(rows, strategy) if pooled else as_run(rows, strategy, runs, price)
+        table = pooled(rows, strategy) if pooled else None
+        if table is None:
+            table = as_run(rows, strategy, runs, price)
         found.setdefault(strategy.name, []).append(table)
     return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
 
@@ -54,7 +69,14 @@ def tables(samples: pd.DataFrame, ran: Ran, price: Price) -> dict[str, pd.DataFr
 def pool(rows: pd.DataFrame, k: int) -> pd.DataFrame:
     """Return the first `k` plain draws of every problem."""
     plain = (rows["kind"] == "draw") & ~rows["partial"] & (rows["thinking_kind"] == "none")
-    return rows[plain & (rows["index"] < k)]
+    kept = rows[plain & (rows["index"] < k)]
+    return kept[[unconditioned(params) for params in kept["params"]]]
+
+
+def unconditioned(params: str) -> bool:
+    """Return whether a draw continues nothing and was shown nothing but the problem."""
+    given = json.loads(params)
+    return not given["prefix"] and "turns" not in given
 
 
 def by_samples(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
@@ -66,6 +88,19 @@ def by_samples(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
 def by_score(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
     """Return best-of-k by a verifier for every k, what the verifier spent included."""
     assert isinstance(strategy, BestOf)
+    return best_of_outcomes(verified(rows, strategy), strategy.name)
+
+
+def by_weight(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame | None:
+    """Return the weighted vote of k for every k; None where a score is negative or all lack."""
+    assert isinstance(strategy, WeightedVote)
+    pools = tally([verified(rows, strategy)], scores=True).whole()
+    found = [each for each in estimates_by_score(pools) if each.strategy == WEIGHTED]
+    return outcomes_of(pools, replace(found[0], strategy=strategy.name)) if found else None
+
+
+def verified(rows: pd.DataFrame, strategy: BestOf | WeightedVote) -> pd.DataFrame:
+    """Return the pool with each draw's score and what the verifier spent on it."""
     judged = (rows["kind"] == "judge") & (rows["verifier"] == strategy.verifier)
     judges = rows[judged].drop_duplicates("of").set_index("of")
     judges = judges[list(VERIFIER)].rename(columns=VERIFIER)
@@ -74,7 +109,7 @@ def by_score(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
     table.loc[unjudged, [column for column in VERIFIER.values() if column != "score"]] = 0.0
     for axis in ("flops", "dollars"):
         table[axis] += table[f"verifier_{axis}"]
-    return best_of_outcomes(table, strategy.name)
+    return table
 
 
 def by_similarity(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
@@ -117,18 +152,25 @@ def expected_choice(alike: NDArray[np.float64], correct: NDArray[np.float64]) ->
     return list(right / SUBSETS)
 
 
+def by_replay(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
+    """Return what a strategy that stops early comes to, run anew over orders of the pool."""
+    assert isinstance(strategy, AdaptiveVote | WindowVote)
+    return replayed(pool(rows, strategy.k), strategy)
+
+
 def as_run(
     rows: pd.DataFrame, strategy: Strategy, runs: Sequence[Outcome], price: Price
 ) -> pd.DataFrame:
-    """Return a row for every run that was made."""
+    """Return a row for every run that was made; one that asked nothing has no known stratum."""
     graded = {row["key"]: row for row in rows.to_dict("records")}
     labels = {row["problem_id"]: row for row in graded.values()}
+    silent = {**rows.iloc[0].to_dict(), "stratum": None}
     return pd.DataFrame(
         [
             as_row(
                 run,
                 strategy,
-                labels[run.problem_id],
+                labels.get(run.problem_id, silent),
                 None if run.reply is None else graded[run.reply.key],
                 price,
             )
@@ -141,7 +183,11 @@ def as_row(
     run: Outcome, strategy: Strategy, label: Row, picked: Row | None, price: Price
 ) -> dict[str, object]:
     """Return one run as a row; `picked` is the graded reply that it returned."""
-    status = run.status if picked is None else picked["status"]
+    status, reason = (
+        (run.status, run.reason) if picked is None else (picked["status"], picked["reason"])
+    )
+    if picked is None and status == "ok":
+        status, reason = "unparsed", "the strategy picked no reply"
     read, made, cached = (
         count(run, name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")
     )
@@ -154,12 +200,12 @@ def as_row(
         "stratum": label["stratum"],
         "model": label["model"],
         "strategy": strategy.name,
-        "thinking_budget": float("nan") if picked is None else picked["thinking_budget"],
+        "thinking_budget": getattr(strategy, "thinking_budget", float("nan")),
         "budget": strategy.budget,
         "replicate": run.replicate,
         "correct": float("nan") if picked is None else picked["correct"],
         "status": status,
-        "reason": run.reason if picked is None else picked["reason"],
+        "reason": reason,
         "tokens": made,
         "prompt_tokens": read,
         "verifier_tokens": verifier,
@@ -178,9 +224,12 @@ def count(run: Outcome, name: str) -> float:
     return float("nan") if value is None else float(value)
 
 
-POOLED: dict[type, Callable[[pd.DataFrame, Strategy], pd.DataFrame]] = {
+POOLED: dict[type, Callable[[pd.DataFrame, Strategy], pd.DataFrame | None]] = {
+    AdaptiveVote: by_replay,
     Coverage: by_samples,
     Majority: by_samples,
     BestOf: by_score,
     MinimumBayesRisk: by_similarity,
+    WeightedVote: by_weight,
+    WindowVote: by_replay,
 }

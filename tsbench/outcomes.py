@@ -41,7 +41,7 @@ def outcomes_from_samples(samples: pd.DataFrame, *, blank: str = "drop") -> pd.D
     """
     pools = tally([samples]).whole()
     return pd.concat(
-        [_rows(pools, each) for each in estimates(pools, blank=blank)], ignore_index=True
+        [outcomes_of(pools, each) for each in estimates(pools, blank=blank)], ignore_index=True
     )
 
 
@@ -56,7 +56,7 @@ def best_of_outcomes(draws: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     pools = tally([draws], scores=True).whole()
     best = next(estimates_by_score(pools))
-    return _rows(pools, replace(best, strategy=name))
+    return outcomes_of(pools, replace(best, strategy=name))
 
 
 def named(strategy: str, thinking: float | None) -> str:
@@ -65,8 +65,11 @@ def named(strategy: str, thinking: float | None) -> str:
     return strategy if not known else f"{strategy} (thinking {thinking:g})"
 
 
-def _rows(pools: Tally, estimate: Estimate) -> pd.DataFrame:
-    """Return a row for each pool and k = 1..n, and one for a pool that lost every draw."""
+def outcomes_of(pools: Tally, estimate: Estimate) -> pd.DataFrame:
+    """Return an estimate as outcomes: a row for each pool and k = 1..n.
+
+    A pool that lost every draw has one row without `correct`.
+    """
     counts = pools.counts
     n = counts["n"].to_numpy()
     times = np.maximum(n, 1)

@@ -213,6 +213,59 @@ def strata(
 
 
 @rc_context(STYLE)
+def roc(points: pd.DataFrame, rocs: pd.DataFrame, task_class: str, *, note: str = "") -> Figure:
+    """Draw the ROC of every verifier of one class, the largest AUC first; dots are chance.
+
+    `points` and `rocs` are the tables of `tsbench.rocs` for one model. A ring marks the threshold
+    of the row in `rocs`; beside the panel are the AUC over all pairs of draws and over those of
+    one problem, with their 95 % intervals. Raises ValueError for a class without a curve.
+    """
+    curves = points[points["task_class"] == task_class]
+    if curves.empty:
+        known = ", ".join(map(str, points["task_class"].unique())) or "none"
+        raise ValueError(f"points have no class {task_class!r}; found {known}.")
+    found = rocs[(rocs["task_class"] == task_class) & rocs["verifier"].isin(curves["verifier"])]
+    found = found.sort_values("auc", ascending=False)
+    colours = palette(f"best-of-n:{v}" for v in points["verifier"])
+    names = [words.name(f"best-of-n:{v}").removeprefix("best-of-n by ") for v in found["verifier"]]
+    names = [name.removeprefix("best-of-n:") for name in names]
+    said = [
+        (f"AUC {_area(row, 'auc')}", f"within problems {_area(row, 'auc_within')}")
+        for _, row in found.iterrows()
+    ]
+    step, block = 0.18, 0.62
+    left, side, top, bottom = 0.66, max(3.3, block * len(said)), 0.68, 0.60
+    right = 0.32 + max(
+        *(_inches(name, 9.5, bold=True) for name in names),
+        *(_inches(text, 8.5) for lines in said for text in lines),
+    )
+    width, height = max(6.5, left + side + right), top + side + bottom
+    figure = Figure(figsize=(width, height), facecolor=PAPER)
+    axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+    _title(figure, f"{task_class}: telling right from wrong", 0.12, note)
+    _bare(axes)
+    axes.set(xlim=(-3, 103), ylim=(-3, 103), xlabel="wrong draws accepted, %")
+    axes.set_ylabel("right draws accepted, %", labelpad=7)
+    axes.set_xticks(np.arange(0, 101, 20))
+    axes.set_yticks(np.arange(0, 101, 20))
+    axes.grid(color=GRID, lw=0.8)
+    axes.plot([0, 100], [0, 100], color=QUIET, lw=1.0, ls=DOTS, zorder=1)
+    for i, (name, lines) in enumerate(zip(names, said, strict=True)):
+        row = found.iloc[i]
+        line = curves[curves["verifier"] == row["verifier"]]
+        colour = colours[f"best-of-n:{row['verifier']}"]
+        rates = [100 * line[f"{kind}_accept"].to_numpy(float) for kind in ("false", "true")]
+        chosen = [[100 * float(row[f"{kind}_accept"])] for kind in ("false", "true")]
+        axes.plot(*rates, color=colour, lw=2.1, zorder=3)
+        axes.plot(*chosen, "o", color=colour, mfc=PAPER, ms=7.0, mew=1.8, zorder=5)
+        heights = 100 - 106 / side * (block * i + step * np.arange(3))
+        _beside(axes, heights[0], name, colour, 9.5, weight="bold")
+        for y, text in zip(heights[1:], lines, strict=True):
+            _beside(axes, y, text, QUIET, 8.5)
+    return figure
+
+
+@rc_context(STYLE)
 def missing(curves: pd.DataFrame, *, note: str = "") -> Figure | None:
     """Draw the largest missing and cap-hit rate of each strategy; None where all are zero."""
     known = [c for c in ("missing_rate", "cap_hit_rate") if c in curves]
@@ -332,6 +385,14 @@ def _knees(knees: pd.DataFrame, task_class: str, axis: str) -> dict[str, pd.Seri
         & (knees["stratum"].fillna(ALL) == ALL)
     ]
     return {str(row["strategy"]): row for _, row in part.iterrows()}
+
+
+def _area(row: pd.Series, name: str) -> str:
+    """Return an area and its interval: "0.83 (0.77 to 0.88)"."""
+    value, low, high = (words.given(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    if value is None:
+        return "unknown"
+    return f"{value:.2f}" if low is None else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _label(line: pd.DataFrame, axis: str, name: str, colour: str, verdict: object = "") -> Label:
@@ -509,10 +570,18 @@ def _interval(axes: Axes, y: float, spend: pd.Series, row: pd.Series, colour: st
         axes.plot([knee], [y], "o", color=colour, mfc=PAPER, ms=6, mew=1.6, zorder=5)
 
 
-def _beside(axes: Axes, y: float, text: str, colour: str, size: float, at: float = 1.03) -> None:
+def _beside(
+    axes: Axes,
+    y: float,
+    text: str,
+    colour: str,
+    size: float,
+    at: float = 1.03,
+    weight: str = "normal",
+) -> None:
     """Write at the right of a panel."""
-    place = axes.get_yaxis_transform()
-    axes.text(at, y, text, transform=place, color=colour, fontsize=size, va="center_baseline")
+    place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
+    axes.text(at, y, text, color=colour, fontsize=size, fontweight=weight, **place)
 
 
 def _end_labels(axes: Axes, labels: Sequence[Label], *, size: float) -> None:

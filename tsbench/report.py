@@ -70,12 +70,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder holds; `flips`, `samples` are None and `manifest` empty if it has none."""
+    """What a run folder holds; the optional tables are None and `manifest` empty if it has none."""
 
     folder: Path
     curves: pd.DataFrame
     knees: pd.DataFrame
     flips: pd.DataFrame | None
+    verifiers: pd.DataFrame | None
+    roc: pd.DataFrame | None
     samples: pd.DataFrame | None
     manifest: Mapping[str, Any]
 
@@ -144,10 +146,17 @@ def read(folder: Path) -> Run:
         folder,
         curves.assign(stratum=curves["stratum"].fillna(ALL)),
         knees.assign(stratum=knees["stratum"].fillna(ALL)),
-        pd.read_parquet(flipped) if (flipped := folder / "flips.parquet").is_file() else None,
+        optional(folder / "flips.parquet"),
+        optional(folder / "verifiers.parquet"),
+        optional(folder / "roc.parquet"),
         samples(folder / "samples"),
         manifest.read(folder),
     )
+
+
+def optional(path: Path) -> pd.DataFrame | None:
+    """Read a table, None where it is not there."""
+    return pd.read_parquet(path) if path.is_file() else None
 
 
 def samples(folder: Path) -> pd.DataFrame | None:
@@ -186,6 +195,13 @@ def figures(run: Run) -> Drawn:
                 plots.strata(curves, knees, part.task_class, main, note=note),
                 f"{part.title}: accuracy by difficulty against {words.AXES[main].label}",
             )
+        if run.roc is not None and run.verifiers is not None:
+            curve, found = (t[t["model"] == part.model] for t in (run.roc, run.verifiers))
+            if part.task_class in set(curve["task_class"]):
+                drawn[f"{part.stem}-verifiers"] = (
+                    plots.roc(curve, found, part.task_class, note=note),
+                    f"{part.title}: how verifiers tell right draws from wrong ones",
+                )
     return drawn
 
 
@@ -313,7 +329,11 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
         "The same problems by difficulty, a line a level: a class's mean can hide a level that "
         "falls. Few problems make a level, so read the shapes and not the wiggles."
     )
-    order = [main, *run.axes[1:], "difficulty"]
+    captions["verifiers"] = (
+        "The share of right draws that each verifier accepts against that of wrong ones, at every "
+        "threshold; a ring is the one that tells most. Within problems is what best-of-n lives on."
+    )
+    order = [main, *run.axes[1:], "difficulty", "verifiers"]
     shown = {key: f"{part.stem}-{key}" for key in order if f"{part.stem}-{key}" in images}
     drawn = {key: figure(images[name], captions[key]) for key, name in shown.items()}
     return "\n".join(
@@ -322,6 +342,7 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
             drawn.pop(main, ""),
             knees_table(run, part),
             *drawn.values(),
+            verifiers_table(run, part),
             levels_table(run, part),
             flips_table(run, part),
         ]
@@ -381,6 +402,46 @@ def knees_table(run: Run, part: Part) -> str:
         + items(f"{', '.join(who)}: {flag}" for flag, who in flags.items())
         + f"<details><summary>Fitted shapes and other thresholds</summary>{more}</details>"
     )
+
+
+def verifiers_table(run: Run, part: Part) -> str:
+    """Return what each verifier of a class is worth; nothing where none judged."""
+    if run.verifiers is None:
+        return ""
+    mine = (run.verifiers["model"] == part.model) & (run.verifiers["task_class"] == part.task_class)
+    rows = []
+    for _, row in run.verifiers[mine].iterrows():
+        areas = [td(*area(row, name)) for name in ("auc", "auc_within")]
+        shares = ("true_accept", "false_accept", "single", "ceiling_within", "reached")
+        cells = [number(share(row[name])) for name in shares]
+        name = words.name(f"best-of-n:{row['verifier']}").removeprefix("best-of-n by ")
+        scored = f"{int(row['n_draws']):,} draws, {int(row['missing']):,} without a score"
+        rows.append([th(name, scored), *areas, *cells, number(f"{row['n']:g}")])
+    if not rows:
+        return ""
+    caption = (
+        "Verifiers. AUC over all draws also rewards knowing easy problems from hard ones; within "
+        "problems it is over draws of one problem. Accepts are at the threshold that tells most. "
+        "The ceiling is the share of right draws among those accepted; a graded score can pass it, "
+        "since best-of-n takes the best one."
+    )
+    head = ["verifier", "AUC", "within problems", "accepts right", "accepts wrong"]
+    head += ["one draw", "ceiling", "best-of-n", "at n"]
+    return table(caption, head, rows, 6)
+
+
+def area(row: pd.Series, name: str) -> tuple[str, str]:
+    """Return an area under a ROC and its interval."""
+    value, low, high = (words.given(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    if value is None:
+        return "unknown", ""
+    return f"{value:.2f}", "" if low is None else f"{low:.2f} to {high:.2f}"
+
+
+def share(value: object) -> str:
+    """Return a share as a percentage, "unknown" where it is."""
+    number = words.given(value)
+    return "unknown" if number is None else words.percent(number)
 
 
 def levels_table(run: Run, part: Part) -> str:

@@ -16,6 +16,7 @@ from tsbench.store import SCHEMA_VERSION, Row, Store
 from tsbench.types import (
     Ask,
     Draw,
+    EffortLevel,
     Judge,
     Message,
     Outcome,
@@ -59,8 +60,8 @@ def drive(
     """Number the asks of a strategy and count its replies: the n-th equal ask has index n.
 
     It does no I/O, so the same function runs a strategy live, from the store, or over a stored
-    pool. Raises ValueError where a strategy breaks its contract: an empty list of asks, or a
-    reply that it was not given.
+    pool. Raises ValueError where a strategy breaks its contract: an empty list of asks, or as its
+    pick a reply that it was not given, a step or a verdict.
     """
     given: set[str] = set()
     try:
@@ -74,7 +75,11 @@ def drive(
                 seen[ask] += 1
             replies = yield numbered
             tally.add(numbered, replies)
-            given.update(reply.key for reply in replies)
+            given.update(
+                reply.key
+                for (ask, _), reply in zip(numbered, replies, strict=True)
+                if isinstance(ask, Draw) and not ask.partial
+            )
             asks = list(steps.send(replies))
     except StopIteration as stop:
         picked: Reply | None = stop.value
@@ -153,6 +158,10 @@ class Runner:
 
     async def reply(self, task: Task, problem: Problem, ask: Ask, index: int) -> Reply:
         """Return the reply to one numbered ask, asking the model at most once for it."""
+        if isinstance(ask, Judge) and ask.verifier not in self.verifiers:
+            known = ", ".join(self.verifiers) or "none"
+            reason = f"no verifier is named {ask.verifier!r}; there are: {known}"
+            return Reply("", "", status="error", reason=reason)
         params = self._params(problem, ask)
         key = self._key(problem, params, index)
         if (row := self.store.answered(key)) is not None:
@@ -181,6 +190,7 @@ class Runner:
             "max_tokens": ask.max_tokens or problem.max_tokens,
             "stop": list(problem.stop if ask.stop is None else ask.stop),
             "seed": self.seed,
+            **beyond_plain(ask),
         }
 
     def _key(self, problem: Problem, params: Mapping[str, Any], index: int) -> str:
@@ -219,7 +229,13 @@ class Runner:
         self, task: Task, problem: Problem, ask: Draw, key: str, params: Mapping[str, Any]
     ) -> Row:
         response, timing = await self._call(
-            problem.messages, ask.prefix, params["max_tokens"], tuple(params["stop"]), key, 1
+            joined(problem.messages, ask.turns),
+            ask.prefix,
+            params["max_tokens"],
+            tuple(params["stop"]),
+            key,
+            1,
+            ask.effort,
         )
         text = ask.prefix + response.text
         status, answer = response.status, None
@@ -257,10 +273,13 @@ class Runner:
             status = "ok"  # one token is what was asked for
         if status == "ok":
             began = time.monotonic()
-            score = await asyncio.to_thread(verifier.score, problem, ask.reply, verdict)
+            try:
+                score = await asyncio.to_thread(verifier.score, problem, ask.reply, verdict)
+                if score is None:
+                    status, reason = "unparsed", "the verifier gave no score"
+            except Exception as error:
+                status, reason = "error", f"verifier: {type(error).__name__}: {error}"[:500]
             timing["seconds"] += time.monotonic() - began
-            if score is None:
-                status, reason = "unparsed", "the verifier gave no score"
         return {
             "kind": "judge",
             "partial": False,
@@ -283,8 +302,10 @@ class Runner:
         stop: tuple[str, ...],
         key: str,
         top_logprobs: int,
+        effort: EffortLevel | None = None,
     ) -> tuple[Response, Row]:
-        request = Request(messages, prefix, max_tokens, stop, int(key[:7], 16), top_logprobs)
+        seed = int(key[:7], 16)
+        request = Request(messages, prefix, max_tokens, stop, seed, top_logprobs, effort)
         async with self._slots:
             started, began = time.time(), time.monotonic()
             self.calls += 1
@@ -345,6 +366,34 @@ class _Run:
             self.tally.judges,
             self.tally.asks,
         )
+
+
+def beyond_plain(ask: Draw) -> dict[str, Any]:
+    """Return the parameters that only some draws have; the others keep their keys without them.
+
+    A step that stops where an answer would is told apart from that answer, and so are draws whose
+    treatment of thinking is not in their other parameters.
+    """
+    params: dict[str, Any] = {}
+    if ask.turns:
+        params["turns"] = [[turn.role, turn.content] for turn in ask.turns]
+    if ask.effort is not None:
+        params["effort"] = ask.effort
+    if ask.thinking_kind not in ("none", "forced"):
+        params["thinking_kind"] = ask.thinking_kind
+    if ask.partial and ask.stop is None:
+        params["partial"] = True
+    return params
+
+
+def joined(messages: tuple[Message, ...], turns: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return the messages and then the turns; equal roles in a row, which templates refuse, are
+    one message of two paragraphs.
+    """
+    if not turns or messages[-1].role != turns[0].role:
+        return messages + turns
+    both = replace(messages[-1], content=f"{messages[-1].content}\n\n{turns[0].content}")
+    return (*messages[:-1], both, *turns[1:])
 
 
 def fields(response: Response, status: Status) -> Row:

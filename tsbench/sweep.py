@@ -16,13 +16,12 @@ from joblib import Parallel, delayed
 from tsbench import manifest, sandbox
 from tsbench.cost import Price
 from tsbench.fit import Fit
-from tsbench.ledger import tables
+from tsbench.ledger import POOLED, tables
 from tsbench.models.base import Model, Served
 from tsbench.progress import Progress
 from tsbench.report import Report
 from tsbench.runner import Runner
 from tsbench.store import Row, Store
-from tsbench.strategies import BestOf, Forced
 from tsbench.strategies import Suite as StrategySuite
 from tsbench.tasks.suite import Suite as TaskSuite
 from tsbench.types import Grade, Item, Message, Outcome, Problem, Strategy, Task, Verifier
@@ -87,21 +86,27 @@ class Sweep:
     def strategies(self, task: Task) -> list[Strategy]:
         """Return a task's strategies; a suite leaves out, aloud, what the model cannot do."""
         if not isinstance(self.strategy, StrategySuite):
-            if isinstance(self.strategy, Forced) and not self.model.continues:
+            if continues(self.strategy) and not self.model.continues:
                 raise ValueError(
-                    "strategy: forced continues a prefix, which model.api=chat cannot; use "
-                    "model.api=completions with a template"
+                    f"strategy: {self.strategy.name} continues a prefix, which model.api=chat "
+                    "cannot; use model.api=completions with a template"
                 )
             chosen: Sequence[Strategy] = [self.strategy]
         else:
             chosen = self.strategy.of(task.task_class)
-            if not self.model.continues and any(isinstance(s, Forced) for s in chosen):
-                print(f"{task.name}: forced left out, since model.api=chat continues no prefix")
-                chosen = [s for s in chosen if not isinstance(s, Forced)]
+            if not self.model.continues and any(map(continues, chosen)):
+                left_out = ", ".join(dict.fromkeys(s.name for s in chosen if continues(s)))
+                print(f"{task.name}: {left_out} left out, since model.api=chat continues no prefix")
+                chosen = [s for s in chosen if not continues(s)]
         for strategy in chosen:
-            if isinstance(strategy, BestOf) and strategy.verifier not in self.verifiers:
+            if getattr(strategy, "effort", None) and self.model.continues:
                 raise ValueError(
-                    f"strategy.verifier {strategy.verifier!r} is unknown; allowed: "
+                    "strategy: effort is a parameter of chats, which model.api=completions is not"
+                )
+            verifier = getattr(strategy, "verifier", None)
+            if verifier is not None and verifier not in self.verifiers:
+                raise ValueError(
+                    f"strategy.verifier {verifier!r} is unknown; allowed: "
                     f"{', '.join(self.verifiers)}"
                 )
         return list(chosen)
@@ -116,7 +121,7 @@ class Sweep:
 
     def job(self, task: Task, strategy: Strategy) -> tuple[str, dict[str, Any]]:
         """Return the label and the config of one task and strategy."""
-        budget = f"@{strategy.budget}" if isinstance(strategy, Forced) else ""
+        budget = "" if type(strategy) in POOLED else f"@{strategy.budget}"
         config = {
             "seed": self.seed,
             "replicates": self.replicates,
@@ -162,7 +167,7 @@ class Sweep:
 
     def repeats(self, strategy: Strategy) -> int:
         """Return how often a strategy is run: once where a pool of draws stands in for it."""
-        return self.replicates if isinstance(strategy, Forced) else 1
+        return 1 if type(strategy) in POOLED else self.replicates
 
     def record(
         self,
@@ -292,6 +297,11 @@ def unique(items: list[Item]) -> list[Item]:
             raise ValueError(f"task: two problems have the id {item.problem.id!r}")
         seen.add(item.problem.id)
     return items
+
+
+def continues(strategy: Strategy) -> bool:
+    """Say whether a strategy asks for continuations of a prefix, which a chat cannot give."""
+    return bool(getattr(strategy, "continues", False))
 
 
 def described(part: object) -> dict[str, Any]:

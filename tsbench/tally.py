@@ -31,7 +31,7 @@ COUNTED = ("n", "right", "blank", "truncated", *LOST)
 OPTIONAL = ("task", "stratum", "model", "thinking_budget", "cluster", "status", "kind", "partial")
 READ = (
     *("task_class", "problem_id", "correct", "answer", "completion_tokens", "key", "index"),
-    *("n_draws", "n_correct", "verifier_seconds"),
+    *("n_draws", "n_correct", "verifier_seconds", "params"),
     *(*OPTIONAL, *PAID, *VERIFIED),
 )
 """Every column of a samples table that is read; the others may hold anything."""
@@ -292,9 +292,25 @@ def _draws(batch: pd.DataFrame, start: int) -> pd.DataFrame:
         rows["tokens"] = rows["completion_tokens"]
     if "kind" in rows:
         rows = rows[rows["kind"] == "draw"]
+    if "params" in rows:
+        rows = rows[~conditioned(rows)]
     if "partial" in rows:
         rows = rows[~rows["partial"].astype("boolean").fillna(value=False).to_numpy(bool)]
     return rows
+
+
+def conditioned(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Say of our own draws whether they saw or continued another reply, or had an effort.
+
+    They are steps of a strategy (a revision, a beam's end) and no part of a pool of equal draws.
+    A forced answer continues its thoughts, but has a pool of its own by its thinking budget.
+    """
+    params = rows["params"].astype("string").fillna("")
+    continued = params.str.contains('"prefix": "[^"]', regex=True)
+    if "thinking_budget" in rows:
+        continued &= rows["thinking_budget"].isna()
+    shown = params.str.contains('"turns": ', regex=False)
+    return continued | shown | params.str.contains('"effort": ', regex=False)
 
 
 def _expanded(batch: pd.DataFrame, start: int) -> pd.DataFrame:

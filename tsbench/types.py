@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 Status = Literal["ok", "truncated", "unparsed", "error", "timeout", "refused", "sandbox_error"]
 ThinkingKind = Literal["none", "effort", "forced", "prompted", "truncated"]
+EffortLevel = Literal["low", "medium", "high"]
 CountedBy = Literal["server", "tokenizer", "none"]
 
 ANSWERED: frozenset[str] = frozenset({"ok", "truncated", "unparsed", "refused"})
@@ -70,8 +71,10 @@ class Item:
 class Draw:
     """Ask the model for one reply that continues `prefix`; None takes the problem's own bound.
 
-    A `partial` draw is a step (thoughts, a beam's extension): it is logged and paid for, but it
-    is no answer and is never graded.
+    `turns` follow the problem's messages (an earlier reply and what to do about it); a first turn
+    of the user is a paragraph more of the problem's last. `effort` is asked of models that take
+    such a parameter. A `partial` draw is a step (thoughts, a beam's extension): it is logged and
+    paid for, but it is no answer and is never graded.
     """
 
     prefix: str = ""
@@ -80,6 +83,8 @@ class Draw:
     thinking_kind: ThinkingKind = "none"
     thinking_budget: int | None = None
     partial: bool = False
+    turns: tuple[Message, ...] = ()
+    effort: EffortLevel | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,8 @@ class Outcome:
 
 
 Steps = Generator[Sequence[Ask], list[Reply], Reply | None]
+Scores = Generator[Sequence[Ask], list[Reply], list[float | None]]
+"""The part of a strategy that judges: it yields asks and returns what they scored."""
 
 
 class Strategy(Protocol):

@@ -24,9 +24,35 @@ STRATEGIES: Mapping[str, tuple[str, str]] = {
     "mbr": ("minimum Bayes risk", "MBR"),
     "forced": ("forced thinking", "thinking"),
     "single": ("single pass", "single"),
+    "adaptive-vote": ("vote that stops when sure", "adaptive"),
+    "window-vote": ("vote that stops when a window agrees", "window"),
+    "revise": ("self-revision", "revise"),
+    "revise-grid": ("chains of revisions", "grid"),
+    "usc": ("universal self-consistency", "USC"),
+    "fuse": ("fusion of drafts", "fusion"),
+    "truncated": ("truncated thinking", "truncated"),
+    "prompted": ("thinking asked for in words", "prompted"),
+    "effort": ("effort", "effort"),
     "frontier": ("frontier", "frontier"),
 }
 """The long and the short name of each strategy."""
+KINDS: Mapping[str, tuple[str, str]] = {
+    "best-of-n": ("best-of-n", "best"),
+    "weighted-best-of-n": ("vote weighted", "weighted"),
+    "revise": ("self-revision chosen", "revise"),
+    "revise-grid": ("chains of revisions chosen", "grid"),
+    "beam": ("beam search", "beam"),
+    "dvts": ("diverse tree search", "DVTS"),
+    "ab-mcts": ("wider-or-deeper tree search", "AB-MCTS"),
+}
+"""The long and the short name of the strategies that are followed by ":VERIFIER"."""
+UNITS: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys(("forced", "truncated", "prompted"), ("token of thought", "tokens of thought")),
+    **dict.fromkeys(("revise", "revise-grid", "ab-mcts"), ("reply", "replies")),
+    **dict.fromkeys(("beam", "dvts"), ("path", "paths")),
+    "effort": ("level of effort", "levels of effort"),
+}
+"""What a budget counts, where it is not draws."""
 VERDICTS: Mapping[str, str] = {
     "rising": "still rising",
     "flat": "flattens",
@@ -57,6 +83,10 @@ AXES: Mapping[str, Axis] = {
 def name(strategy: str, *, short: bool = False) -> str:
     """Return a strategy's name for people; an unknown strategy keeps its own."""
     head, bracket, rest = strategy.partition(" (")
+    if head not in STRATEGIES and ":" in head:
+        kind, _, verifier = head.partition(":")
+        long, brief = KINDS.get(kind, (kind, kind))
+        head = f"{verifier} {brief}" if short else f"{long} by {verifier}"
     return STRATEGIES.get(head, (head, head))[short] + bracket + rest
 
 
@@ -131,12 +161,10 @@ def chance(value: object) -> str:
 
 def budget(strategy: str, value: float) -> str:
     """Return a nominal budget in words: "5 draws", "32 tokens of thought"."""
-    if strategy.startswith("forced"):
-        one, many = "token of thought", "tokens of thought"
-    elif strategy.partition(" (")[0] in STRATEGIES or strategy.startswith("best-of-n"):
-        one, many = "draw", "draws"
-    else:
+    kind = strategy.partition(" (")[0].partition(":")[0]
+    if kind not in STRATEGIES and kind not in KINDS:
         return f"budget{SPACE}{value:,.4g}"
+    one, many = UNITS.get(kind, ("draw", "draws"))
     return f"{value:,.0f}{SPACE}{one if round(value) == 1 else many}"
 
 

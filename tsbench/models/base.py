@@ -7,14 +7,17 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tsbench.types import CountedBy, Message, Status, Usage
+from tsbench.types import CountedBy, EffortLevel, Message, Status, Usage
 
 UNKNOWN = Usage(None, None, None, None)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One reply wanted: `messages`, then `prefix` to continue, with bounds and a seed."""
+    """One reply wanted: `messages`, then `prefix` to continue, with bounds and a seed.
+
+    `effort` (low, medium or high) is for chat endpoints that take it.
+    """
 
     messages: tuple[Message, ...]
     prefix: str
@@ -22,6 +25,7 @@ class Request:
     stop: tuple[str, ...]
     seed: int
     top_logprobs: int
+    effort: EffortLevel | None = None
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,7 @@ class Connection:
             messages=[{"role": m.role, "content": m.content} for m in request.messages],  # type: ignore[misc]
             logprobs=True if request.top_logprobs else openai.omit,
             top_logprobs=request.top_logprobs or openai.omit,
+            reasoning_effort=request.effort or openai.omit,
             **self._common(request, n),
         )
         answer = raw.parse()

@@ -1,8 +1,39 @@
 """Ways to spend compute: generators that yield asks and receive replies, and do no I/O."""
 
-from tsbench.strategies.budget import Forced
+from tsbench.strategies.budget import Effort, Forced, Prompted, Truncated
+from tsbench.strategies.combine import Fuse, UniversalSelfConsistency
+from tsbench.strategies.revise import Grid, Revise
+from tsbench.strategies.search import Beam, DiverseBeam, TreeSearch
 from tsbench.strategies.select import BestOf, MinimumBayesRisk
 from tsbench.strategies.suite import Suite
-from tsbench.strategies.vote import Coverage, Majority, Single
+from tsbench.strategies.vote import (
+    AdaptiveVote,
+    Coverage,
+    Majority,
+    Single,
+    WeightedVote,
+    WindowVote,
+)
 
-__all__ = ["BestOf", "Coverage", "Forced", "Majority", "MinimumBayesRisk", "Single", "Suite"]
+__all__ = [
+    "AdaptiveVote",
+    "Beam",
+    "BestOf",
+    "Coverage",
+    "DiverseBeam",
+    "Effort",
+    "Forced",
+    "Fuse",
+    "Grid",
+    "Majority",
+    "MinimumBayesRisk",
+    "Prompted",
+    "Revise",
+    "Single",
+    "Suite",
+    "TreeSearch",
+    "Truncated",
+    "UniversalSelfConsistency",
+    "WeightedVote",
+    "WindowVote",
+]
