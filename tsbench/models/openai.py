@@ -281,7 +281,7 @@ def read(choices: Sequence[Choice], usage: Any, served_model: str, attempts: int
         tokens, first = read_logprobs(choice.logprobs)
         made = getattr(usage, "completion_tokens", None)
         if len(choices) > 1:
-            made = len(tokens) or None
+            made = len(tokens) if tokens or not choice.text else None
         finite = [value for value in tokens if math.isfinite(value)]
         found.append(
             Response(
