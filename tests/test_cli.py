@@ -231,6 +231,7 @@ def test_another_tool_s_table_is_fitted_under_its_own_names(
     assert set(knees["strategy"]) == {"pass@k", "maj@k", "frontier"}
     assert set(knees["axis"]) == {"asks"}
     assert knees["price_knee"].notna().any()
+    assert set(knees["worth"]) == {50.0}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tsbench.cells import cells_of_draws
 from tsbench.estimates import estimates, estimates_by_score, spends
 from tsbench.pool import best_of_k, expected_max, maj_at_k, pass_at_k, weighted_best_of_k
 from tsbench.tally import tally
@@ -73,3 +74,26 @@ def test_spend_is_the_mean_of_what_is_known():
     assert spent["seconds"][0] == pytest.approx(expected_max([1.0, 2.0, 6.0]))
     assert spent["asks"][0].tolist() == [1.0, 2.0, 3.0]
     assert "dollars" not in spent
+
+
+def test_a_verifier_is_paid_for_by_what_it_chose_alone():
+    table = pd.DataFrame(
+        {
+            "task_class": "math",
+            "problem_id": "p",
+            "answer": ["a", "b"],
+            "correct": [1.0, 0.0],
+            "tokens": 10.0,
+            "seconds": 1.0,
+            "score": [0.9, 0.1],
+            "verifier_prompt_tokens": 20.0,
+            "verifier_completion_tokens": 3.0,
+            "verifier_seconds": 0.5,
+        }
+    )
+    cells = cells_of_draws(tally([table], scores=True), verifier="judge")
+    cost = {names[3]: cell.means.iloc[-1] for names, cell in cells.items()}
+    for name in ("pass@k", "maj@k"):
+        assert cost[name][["tokens", "verifier_tokens", "seconds"]].tolist() == [20.0, 0.0, 1.0]
+    for name in ("best-of-n:judge", "weighted-best-of-n:judge"):
+        assert cost[name][["tokens", "verifier_tokens", "seconds"]].tolist() == [26.0, 46.0, 1.5]

@@ -132,7 +132,8 @@ def _thirds(halves: Tally) -> list[tuple[str, Counts]]:
     half = halves.half
     order = np.argsort(halves.pool * 2 + half)
     pool = halves.pool[order]
-    paired = np.flatnonzero((pool[:-1] == pool[1:]) & (n[order][:-1] >= LEAST / 2))
+    fewest = np.minimum(n[order][:-1], n[order][1:])
+    paired = np.flatnonzero((pool[:-1] == pool[1:]) & (fewest >= LEAST / 2))
     sides = order[paired], order[paired + 1]
     if paired.size < LEAST:
         return []
@@ -168,7 +169,9 @@ def _pooled(
     elif problems.has_duplicates:
         clusters = pd.Series(problems)
     half = pd.Series(pools.half).map({-1: "", 0: "#0", 1: "#1"}).to_numpy()
-    spent = spends(pools, K)
+    spent = {
+        verified: spends(pools, K, verified=verified) for verified in {False, verifier is not None}
+    }
     found = [*estimates(pools, blank=blank)]
     if verifier is not None:
         found += estimates_by_score(pools, verifier)
@@ -181,7 +184,7 @@ def _pooled(
                     problems=pd.Index(problems[kept] + half[kept]),
                     budgets=np.arange(1, K + 1),
                     Z=estimate.accuracy[kept, :K],
-                    means=_means(pools, estimate, spent, entries, kept, K),
+                    means=_means(pools, estimate, spent[estimate.verified], entries, kept, K),
                     dropped=entries.size - kept.size,
                     samples=int(n[kept].sum()),
                     n_problems=problems[kept].nunique(),
@@ -196,9 +199,7 @@ def _means(
     pools: Tally, estimate: Estimate, spent: dict[str, Array], entries: Counts, kept: Counts, K: int
 ) -> pd.DataFrame:
     counts = pools.counts.iloc[kept]
-    columns = {
-        name: _mean(values[kept]) for name, values in spent.items() if name != "verifier_tokens"
-    }
+    columns = {name: _mean(values[kept]) for name, values in spent.items()}
     gone = entries[pools.counts["n"].to_numpy()[entries] == 0]
     size = kept.size + gone.size
     return pd.DataFrame(

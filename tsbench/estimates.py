@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsbench.pool import best_of, coverage, largest, majority, weighted_vote
-from tsbench.tally import LOST, PAID, Tally
+from tsbench.tally import LOST, PAID, VERIFIED, Tally
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -28,13 +28,14 @@ class Estimate:
 
     A blank draw is not correct and a lost one is no draw; in `if_wrong` the lost ones are wrong
     draws, and in `if_right` lost and blank ones are right: the bounds of what is missing. They
-    reach as far as all draws do.
+    reach as far as all draws do. `verified` strategies pay for the draws' verifier.
     """
 
     strategy: str
     accuracy: Array
     if_wrong: Array
     if_right: Array
+    verified: bool = False
 
 
 def estimates(pools: Tally, *, blank: str = "drop") -> Iterator[Estimate]:
@@ -74,30 +75,30 @@ def estimates_by_score(pools: Tally, verifier: str | None = None) -> Iterator[Es
     best = np.where(blank, 1.0, right)
     suffix = f":{verifier}" if verifier else ""
     chosen = best_of(offsets, score, right)
-    yield Estimate(BEST + suffix, chosen, chosen, best_of(offsets, score, best))
+    yield Estimate(BEST + suffix, chosen, chosen, best_of(offsets, score, best), verified=True)
     known = score[~np.isnan(score)]
     if "vote" in drawn and known.size and known.min() >= 0.0:
         answers = pd.factorize(drawn["vote"].where(~drawn["blank"] & (drawn["vote"] != 0)))[0]
         summed = weighted_vote(offsets, answers, score, right)
         joined = np.where(best > 0.5, 0, answers + 1)
         most = weighted_vote(offsets, joined, score, best) if blank.any() else summed
-        yield Estimate(WEIGHTED + suffix, summed, summed, most)
+        yield Estimate(WEIGHTED + suffix, summed, summed, most, verified=True)
 
 
-def spends(pools: Tally, K: int) -> dict[str, Array]:
+def spends(pools: Tally, K: int, *, verified: bool = False) -> dict[str, Array]:
     """Return what k = 1..K draws of each entry cost, (entries, K) for each known spend.
 
-    Tokens, FLOPs and dollars are k times the mean over draws whose spend is known, the verifier's
-    part included; `seconds` is the expected longest of k parallel draws.
+    Tokens, FLOPs and dollars are k times the mean over draws whose spend is known; `seconds` is
+    the expected longest of k parallel draws. With `verified` the verifier's tokens and seconds
+    are included.
     """
     k = np.arange(1.0, K + 1.0)
     mean = {
         column: pools.paid[column].to_numpy() / np.where(known > 0, known, np.nan)
         for column, known in ((c, pools.known[c].to_numpy()) for c in pools.paid)
     }
-    read = mean.get("verifier_prompt_tokens", np.zeros(len(pools.counts)))
-    made = mean.get("verifier_completion_tokens", np.zeros(len(pools.counts)))
-    read, made = np.nan_to_num(read), np.nan_to_num(made)
+    none = np.zeros(len(pools.counts))
+    read, made = (np.nan_to_num(mean.get(c, none)) if verified else none for c in VERIFIED)
     each = {column: mean[column] for column in PAID if column in mean and column != "seconds"}
     each |= {
         c: each[c] + more for c, more in (("tokens", made), ("prompt_tokens", read)) if c in each
@@ -107,16 +108,20 @@ def spends(pools: Tally, K: int) -> dict[str, Array]:
     found = {column: np.outer(value, k) for column, value in each.items()}
     if "seconds" in mean and pools.drawn is not None:
         entry = pools.drawn["entry"].to_numpy()
-        longest = largest(_offsets(entry, len(pools.counts)), _timed(pools, mean["seconds"]))
+        longest = largest(
+            _offsets(entry, len(pools.counts)), _timed(pools, mean["seconds"], verified)
+        )
         found["seconds"] = longest[:, :K]
     return found
 
 
-def _timed(pools: Tally, mean: Array) -> Array:
+def _timed(pools: Tally, mean: Array, verified: bool) -> Array:
     """Return every draw's seconds, its pool's mean where they are not known."""
     assert pools.drawn is not None
     seconds = pools.drawn["seconds"].to_numpy(float)
     timed: Array = np.where(np.isnan(seconds), mean[pools.drawn["entry"]], seconds)
+    if verified and "verifier_seconds" in pools.drawn:
+        timed = timed + pools.drawn["verifier_seconds"].to_numpy(float)
     return timed
 
 

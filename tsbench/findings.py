@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tsbench import words
-
-ALL = "all"
+from tsbench.cells import ALL
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from tsbench.strategies import (
     Coverage,
     Majority,
     MinimumBayesRisk,
+    Single,
     WeightedVote,
     WindowVote,
 )
@@ -83,6 +84,12 @@ def by_samples(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
     """Return pass@k or maj@k for every k."""
     table = outcomes_from_samples(pool(rows, strategy.budget))
     return table[table["strategy"] == strategy.name]
+
+
+def by_first(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
+    """Return the first draw alone."""
+    table = outcomes_from_samples(pool(rows, strategy.budget))
+    return table[table["strategy"] == Coverage.name].assign(strategy=strategy.name)
 
 
 def by_score(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
@@ -230,6 +237,7 @@ POOLED: dict[type, Callable[[pd.DataFrame, Strategy], pd.DataFrame | None]] = {
     Majority: by_samples,
     BestOf: by_score,
     MinimumBayesRisk: by_similarity,
+    Single: by_first,
     WeightedVote: by_weight,
     WindowVote: by_replay,
 }

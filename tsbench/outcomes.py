@@ -80,7 +80,7 @@ def outcomes_of(pools: Tally, estimate: Estimate) -> pd.DataFrame:
     names = [named(estimate.strategy, budget) for budget in thinking]
     lost = counts[list(LOST)].idxmax(axis=1).where(n == 0, "ok")
     kept = np.maximum(n, 1)
-    spent = spends(pools, estimate.accuracy.shape[1])
+    spent = spends(pools, estimate.accuracy.shape[1], verified=estimate.verified)
     unknown = [column for column in SPENDS if column not in spent]
     each = (
         labels[POOL]

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from tsbench import words
-from tsbench.cells import THIRDS
-from tsbench.findings import ALL, Pick, pick
+from tsbench.cells import ALL, THIRDS
+from tsbench.findings import Pick, pick
 
 INK, QUIET, GRID, PAPER = "#1f2328", "#5f6873", "#e4e7eb", "#ffffff"
 COLOURS: Mapping[str, str] = {
@@ -388,11 +388,8 @@ def _knees(knees: pd.DataFrame, task_class: str, axis: str) -> dict[str, pd.Seri
 
 
 def _area(row: pd.Series, name: str) -> str:
-    """Return an area and its interval: "0.83 (0.77 to 0.88)"."""
-    value, low, high = (words.given(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    if value is None:
-        return "unknown"
-    return f"{value:.2f}" if low is None else f"{value:.2f} ({low:.2f} to {high:.2f})"
+    value, interval = words.area(row, name)
+    return f"{value} ({interval})" if interval else value
 
 
 def _label(line: pd.DataFrame, axis: str, name: str, colour: str, verdict: object = "") -> Label:

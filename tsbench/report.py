@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from tsbench import manifest, plots, words
+from tsbench.cells import ALL
 from tsbench.cost import Price
-from tsbench.findings import ALL, Pick, delta, headline, pick, support
+from tsbench.findings import Pick, delta, headline, pick, support
 from tsbench.markup import facts, figure, heading, items, number, page, slug, table, td, text, th
 
 CSS = Path(__file__).with_name("report.css")
@@ -411,7 +412,7 @@ def verifiers_table(run: Run, part: Part) -> str:
     mine = (run.verifiers["model"] == part.model) & (run.verifiers["task_class"] == part.task_class)
     rows = []
     for _, row in run.verifiers[mine].iterrows():
-        areas = [td(*area(row, name)) for name in ("auc", "auc_within")]
+        areas = [td(*words.area(row, name)) for name in ("auc", "auc_within")]
         shares = ("true_accept", "false_accept", "single", "ceiling_within", "reached")
         cells = [number(share(row[name])) for name in shares]
         name = words.name(f"best-of-n:{row['verifier']}").removeprefix("best-of-n by ")
@@ -428,14 +429,6 @@ def verifiers_table(run: Run, part: Part) -> str:
     head = ["verifier", "AUC", "within problems", "accepts right", "accepts wrong"]
     head += ["one draw", "ceiling", "best-of-n", "at n"]
     return table(caption, head, rows, 6)
-
-
-def area(row: pd.Series, name: str) -> tuple[str, str]:
-    """Return an area under a ROC and its interval."""
-    value, low, high = (words.given(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    if value is None:
-        return "unknown", ""
-    return f"{value:.2f}", "" if low is None else f"{low:.2f} to {high:.2f}"
 
 
 def share(value: object) -> str:

@@ -48,7 +48,8 @@ class Tally:
     them it is known of.
     The ragged parts are sorted by entry: `ballot` has a row for each distinct answer (entry, vote:
     the answer's hash, votes, right: mean correctness), None without a column `answer`; `drawn` has
-    a row per kept draw (entry, seconds, score, right, blank, vote), as far as asked for and known.
+    a row per kept draw (entry, seconds, verifier_seconds, score, right, blank, vote), as far as
+    asked for and known.
     """
 
     labels: pd.DataFrame
@@ -360,7 +361,7 @@ def _each(
     if "seconds" in rows:
         kept["seconds"] = rows["seconds"].astype(float)
         if "verifier_seconds" in rows:
-            kept["seconds"] += rows["verifier_seconds"].astype(float).fillna(0.0)
+            kept["verifier_seconds"] = rows["verifier_seconds"].astype(float).fillna(0.0)
     if "score" in rows:
         kept["score"] = rows["score"].astype(float)
         kept["right"] = right

@@ -149,6 +149,14 @@ def points(value: float) -> str:
     return f"{number}{SPACE}point{'' if number == '1' else 's'}"
 
 
+def area(row: pd.Series, name: str) -> tuple[str, str]:
+    """Return an area under a ROC and its interval: "0.83" and "0.77 to 0.88"."""
+    value, low, high = (given(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    if value is None:
+        return "unknown", ""
+    return f"{value:.2f}", "" if low is None else f"{low:.2f} to {high:.2f}"
+
+
 def chance(value: object) -> str:
     """Return a probability after its sign, "= 0.45", and never as certain: "< 0.01"."""
     number = given(value)
