@@ -81,3 +81,14 @@ def test_runs_of_unequal_length_end_each_by_itself() -> None:
     run = play(Three(), lambda ask, index: Said(f"{index}"))
     assert [len(batch) for batch in run.batches] == [2, 1]
     assert ended == [None, "2", "1"]
+
+
+def test_a_chain_whose_step_failed_ends_and_the_others_go_on() -> None:
+    def say(ask: Ask, index: int) -> Said:
+        assert isinstance(ask, Draw)
+        failed = ask.partial and not ask.prefix and index == 0
+        return Said(f" so{index}", "a", "length", status="error" if failed else "ok", tokens=8)
+
+    run = play(Composed(3, Forced(16)), say)
+    assert [len(batch) for batch in run.batches] == [3, 2, 2]
+    assert run.picked is not None
