@@ -149,6 +149,11 @@ def points(value: float) -> str:
     return f"{number}{SPACE}point{'' if number == '1' else 's'}"
 
 
+def change(value: float) -> str:
+    """Return a difference of accuracies in points, with its sign: "+2.1"."""
+    return f"{100 * value + 0.0:+.1f}".replace("-", "\u2212")
+
+
 def area(row: pd.Series, name: str) -> tuple[str, str]:
     """Return an area under a ROC and its interval: "0.83" and "0.77 to 0.88"."""
     value, low, high = (given(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
