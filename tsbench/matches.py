@@ -22,7 +22,7 @@ DRAWN = (MAJORITY, BEST, WEIGHTED, "mbr", "adaptive-vote", "window-vote", "usc",
 """Strategies whose budget counts draws of one pool: equal budgets of two see the same draws."""
 BUDGETS = 5
 """The most budgets at which a strategy is compared with one rival."""
-CLOSE = 1e-9
+CLOSE = 0.01
 """Spends that differ by less than this share are equal."""
 UNIT = 0.3
 """Problems that differ by 1 and are taken to be seen beforehand."""
@@ -52,13 +52,14 @@ def matches(cells: Cells, *, axes: Sequence[str]) -> pd.DataFrame:
     - "spend": at a mix of its two neighbouring budgets that spends the same in the mean. That is
       a policy that can be deployed, toss a coin for each problem, so nothing between budgets is
       guessed; its accuracy is linear in spend between them, and `rival_budget` is its mean
-      budget. `spend_ratio` is 1 by construction and has no interval.
+      budget. `spend_ratio` is 1 by construction (at the ends of the rival's curve, to within
+      1 %) and has no interval.
     - "largest": at its largest budget, where that spends less than the strategy, so spend is not
       equal and `spend_ratio` says by how much. Where even its smallest budget spends more there
       is no row.
     - "budget": at the same number of draws of the pool (see DRAWN), so that an early stop or a
-      verifier shows in `spend_ratio`. Left out where both spend the same: the row of equal
-      spend is then the same.
+      verifier shows in `spend_ratio`. Left out where spends differ by less than 1 %: the row of
+      equal spend says the same.
 
     `difference` is accuracy less the rival's, over the problems that both have, `n_problems`;
     `spend` and `rival_spend` are means over these in the axis's unit, accuracies in [0, 1].
@@ -68,10 +69,10 @@ def matches(cells: Cells, *, axes: Sequence[str]) -> pd.DataFrame:
     problem, and s the slope of the rival's accuracy in spend, on which C - D is zero in the mean.
     So that unanimity is not certainty, one problem's doubt is added to the variance, m / n^2: half
     a problem more that only the one solves, and half a one that only the other does (Agresti and
-    Min 2005, Statistics in Medicine 24:729), each by the square difference m that a problem has.
-    That is the mean over the problems that differ, weighted by their square differences, and with
-    0.3 of a problem that differs by 1, as in the curves' rule of succession: 1 for runs that are
-    right or wrong, less for expectations over a pool that differ little in every problem.
+    Min 2005, Statistics in Medicine 24:729), each by the square difference m that a problem has:
+    the mean over the problems that differ, weighted by how much they do, and with 0.3 of a problem
+    that differs by 1. It is 1 for runs that are right or wrong, and less for expectations over a
+    pool that differ a little in every problem (docs/adr/0007-matches.md).
     `spend_ratio` is strategy over rival, with a t interval of its logarithm, without that doubt:
     ratios that are equal in all problems are taken to be exact.
 
@@ -215,8 +216,10 @@ class _Pair:
             if stand is not None:
                 yield self._row(place, stand)
             same = np.flatnonzero(self.theirs.budgets == self.mine.budgets[place])
-            if drawn and same.size and not np.allclose(self.theirs.S[:, same[0]], spend, CLOSE, 0):
-                yield self._row(place, self.theirs.standing(int(same[0]), "budget"))
+            if drawn and same.size:
+                cap = self.theirs.standing(int(same[0]), "budget")
+                if abs(cap.S.mean() / spend.mean() - 1.0) >= CLOSE:
+                    yield self._row(place, cap)
 
     def _row(self, place: int, stand: _Stand) -> dict[str, object]:
         Z, S = self.mine.Z[:, place], self.mine.S[:, place]
@@ -236,7 +239,7 @@ class _Pair:
             "accuracy": Z.mean(),
             "rival_accuracy": stand.Z.mean(),
             "difference": Z.mean() - stand.Z.mean(),
-            "spend_ratio": 1.0 if stand.matched == "spend" else spend / theirs,
+            "spend_ratio": spend / theirs,
             "n_problems": Z.size,
             "flags": "; ".join(self._flags(stand, theirs / spend, G)),
             "error": np.sqrt(variance),
@@ -251,9 +254,9 @@ class _Pair:
 
     def _doubt(self, pulls: Array) -> float:
         """Return the variance that one problem more would add."""
-        moves = np.square(np.bincount(self.clusters, pulls))
-        moves *= (moves.size / pulls.size) ** 2
-        m = (UNIT + np.square(moves).sum()) / (UNIT + moves.sum())
+        moves = np.abs(np.bincount(self.clusters, pulls))
+        moves *= moves.size / pulls.size
+        m = (UNIT + (moves**3).sum()) / (UNIT + moves.sum())
         return float(m) / moves.size**2
 
     def _flags(self, stand: _Stand, share: float, clusters: int) -> Iterator[str]:

@@ -472,7 +472,7 @@ def compared(row: pd.Series) -> list[str]:
     if row["matched"] == "largest":
         draws += f", its most, at {words.percent(1 / row['spend_ratio'])} of the spend"
     elif row["rival_budget"] % 1:
-        draws = f"{row['rival_budget']:.1f}{words.SPACE}draws in the mean"
+        draws = f"{row['rival_budget']:.1f}{words.SPACE}draws on average"
     sure = row["all_low"] > 0 or row["all_high"] < 0
     return [
         th(words.name(strategy), words.budget(strategy, row["budget"])),

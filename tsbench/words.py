@@ -151,7 +151,8 @@ def points(value: float) -> str:
 
 def change(value: float) -> str:
     """Return a difference of accuracies in points, with its sign: "+2.1"."""
-    return f"{100 * value + 0.0:+.1f}".replace("-", "\u2212")
+    rounded = round(100 * value, 1)
+    return f"{rounded:+.1f}".replace("-", "\u2212") if rounded else "0.0"
 
 
 def area(row: pd.Series, name: str) -> tuple[str, str]:
