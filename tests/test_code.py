@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from tsbench import sandbox
 from tsbench.tasks.code import HEADER, Check, Code, HumanEval, docstring_cases, read_program
 from tsbench.tasks.functions import LEVELS, fill
-from tsbench.types import Case, Problem, Reply
+from tsbench.types import Case, Judge, Problem, Reply
 from tsbench.verifiers.public_tests import RunPublicTests
 
 CODE = Code(n_items=25)
@@ -172,7 +172,9 @@ def test_a_broken_sandbox_is_no_verdict_on_the_candidate(monkeypatch, held):
 
     assert (grade.correct, grade.status) == (None, "sandbox_error")
     assert grade.reason
-    assert RunPublicTests().score(item.problem, Reply("k", "", answer=answer), None) is None
+    assert (
+        RunPublicTests().score(item.problem, Judge(Reply("k", "", answer=answer), "v"), ()) is None
+    )
 
 
 def test_a_task_and_its_items_travel_to_a_worker():
@@ -191,9 +193,9 @@ def test_public_tests_score_the_share_that_passes(held):
     )
 
     def score(answer: str | None, problem: Problem = problem) -> float | None:
-        return verifier.score(problem, Reply("k", "", answer=answer), None)
+        return verifier.score(problem, Judge(Reply("k", "", answer=answer), "v"), ())
 
-    assert verifier.request(problem, Reply("k", "")) is None
+    assert not verifier.request(problem, Judge(Reply("k", ""), "v"))
     assert score(item.target.solution) == 1.0
     assert score(partial) == pytest.approx(1 / 3)
     assert score("raise SystemExit") == 0.0

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsbench.cost import Price
+from tsbench.cost import Price, Prices
 from tsbench.ledger import as_row, expected_choice, tables
 from tsbench.pool import weighted_best_of_k
 from tsbench.strategies import (
@@ -17,7 +17,7 @@ from tsbench.strategies import (
 from tsbench.strategies.similarity import similarities
 from tsbench.types import Outcome, Usage
 
-UNPRICED = Price(None, None, None)
+UNPRICED = Prices(Price(None, None, None))
 
 
 def samples(answers: list[str | None], correct: list[float | None]) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def test_a_draw_without_an_answer_is_never_the_choice_of_minimum_bayes_risk() ->
 def test_a_verifier_is_paid_for_and_picks() -> None:
     rows = samples(["aa", "b", "ccc"], [0.0, 0.0, 1.0])
     ran = [(BestOf(3, "length"), []), (Coverage(3), [])]
-    found = tables(rows, ran, Price(1e6, None, None))
+    found = tables(rows, ran, Prices(Price(1e6, None, None)))
     best = found["best-of-n:length"].set_index("budget")
     oracle = found["pass@k"].set_index("budget")
     assert best["correct"].to_dict() == pytest.approx({1: 1 / 3, 2: 2 / 3, 3: 1.0})
@@ -106,7 +106,7 @@ def test_expected_choice_at_the_whole_pool_is_the_choice_itself() -> None:
 def test_a_weighted_vote_is_exact_over_the_pool_and_pays_its_verifier() -> None:
     answers, correct = ["aa", "bbb", "aa", "c"], [1.0, 0.0, 1.0, 0.0]
     ran = [(WeightedVote(4, "length"), []), (BestOf(4, "length"), [])]
-    found = tables(samples(answers, correct), ran, Price(1e6, None, None))
+    found = tables(samples(answers, correct), ran, Prices(Price(1e6, None, None)))
     table = found["weighted-best-of-n:length"].set_index("budget")
     codes, scores = [0, 1, 0, 2], [2.0, 3.0, 2.0, 1.0]
     expected = weighted_best_of_k(codes, scores, correct)
@@ -121,7 +121,7 @@ def test_a_weighted_vote_by_negative_scores_is_an_error_and_no_curve() -> None:
     rows = samples(["aa", "b"], [1.0, 0.0])
     rows["score"] *= -1
     reason = "ValueError: a weighted vote needs scores of 0 and more, found -2"
-    lost = Outcome("p", "w", 0, None, "error", reason, Usage(), Usage(), 4)
+    lost = Outcome("p", "w", 0, None, "error", reason, Usage(), {}, 4)
     ran = [(WeightedVote(2, "length"), [lost])]
     (table,) = tables(rows, ran, UNPRICED).values()
     assert table[["status", "reason"]].to_numpy().tolist() == [["error", reason]]
@@ -129,7 +129,7 @@ def test_a_weighted_vote_by_negative_scores_is_an_error_and_no_curve() -> None:
 
 def test_early_stopping_is_replayed_over_the_pool() -> None:
     rows = samples(["a"] * 8, [1.0] * 8)
-    table = tables(rows, [(AdaptiveVote(8), [])], Price(1e6, None, None))["adaptive-vote"]
+    table = tables(rows, [(AdaptiveVote(8), [])], Prices(Price(1e6, None, None)))["adaptive-vote"]
     assert table["budget"].tolist() == [1, 2, 4, 8]
     assert table["flops"].tolist() == [2e6 * (10 - 4 + 5) * n for n in (1, 2, 4, 4)]
 
@@ -149,7 +149,7 @@ def test_draws_on_other_prompts_are_not_in_the_pool() -> None:
 
 def test_a_run_that_picked_nothing_is_unparsed() -> None:
     label = samples(["aa"], [1.0]).to_dict("records")[0]
-    nothing = Outcome("p", "fuse", 0, None, "ok", None, Usage(), Usage(), 4)
+    nothing = Outcome("p", "fuse", 0, None, "ok", None, Usage(), {}, 4)
     row = as_row(nothing, Fuse(4), label, None, UNPRICED)
     assert (row["status"], row["reason"]) == ("unparsed", "the strategy picked no reply")
     assert row["missing_rate"] == 1.0
@@ -158,13 +158,13 @@ def test_a_run_that_picked_nothing_is_unparsed() -> None:
 
 def test_the_thinking_budget_is_that_of_the_strategy() -> None:
     picked = samples(["aa"], [1.0]).assign(thinking_budget=8).to_dict("records")[0]
-    run = Outcome("p", "truncated", 0, None, "ok", None, Usage(), Usage(), 4)
+    run = Outcome("p", "truncated", 0, None, "ok", None, Usage(), {}, 4)
     row = as_row(run, Truncated(32), picked, picked, UNPRICED)
     assert row["thinking_budget"] == 32, "a chain that ended early shares its answer"
     assert np.isnan(as_row(run, Fuse(4), picked, picked, UNPRICED)["thinking_budget"])
 
 
 def test_a_run_that_asked_nothing_still_has_a_row() -> None:
-    silent = Outcome("q", "fuse", 0, None, "error", "asked nothing", Usage(), Usage(), 0)
+    silent = Outcome("q", "fuse", 0, None, "error", "asked nothing", Usage(), {}, 0)
     (table,) = tables(samples(["aa"], [1.0]), [(Fuse(4), [silent])], UNPRICED).values()
     assert table[["problem_id", "status", "task"]].to_numpy().tolist() == [["q", "error", "t"]]

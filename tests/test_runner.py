@@ -2,17 +2,17 @@ import asyncio
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from endpoint import Endpoint, serve
 from hydra.utils import instantiate
 from scripted import configs
 
-from tsbench.cost import Price
+from tsbench.cost import Price, Prices
 from tsbench.ledger import tables
 from tsbench.models.base import Served
 from tsbench.models.openai import OpenAI
@@ -68,10 +68,12 @@ class Failing:
 
     name: str = "failing"
 
-    def request(self, problem: Problem, reply: Reply) -> VerifierCall | None:
-        return None
+    def request(self, problem: Problem, ask: Judge) -> Sequence[VerifierCall]:
+        return ()
 
-    def score(self, problem: Problem, reply: Reply, verdict: VerifierReply | None) -> float | None:
+    def score(
+        self, problem: Problem, ask: Judge, verdicts: Sequence[VerifierReply]
+    ) -> float | None:
         raise ZeroDivisionError("a fault")
 
 
@@ -81,17 +83,42 @@ class Wordy:
 
     name: str = "wordy"
 
-    def request(self, problem: Problem, reply: Reply) -> VerifierCall | None:
-        return VerifierCall((Message("user", f"What is 1 + 1? {reply.text}"),))
+    def request(self, problem: Problem, ask: Judge) -> Sequence[VerifierCall]:
+        return (VerifierCall((Message("user", f"What is 1 + 1? {ask.reply.text}"),)),)
 
-    def score(self, problem: Problem, reply: Reply, verdict: VerifierReply | None) -> float | None:
-        return min(1.0, len(reply.text) / 100)
+    def score(
+        self, problem: Problem, ask: Judge, verdicts: Sequence[VerifierReply]
+    ) -> float | None:
+        return min(1.0, len(ask.reply.text) / 100)
+
+
+@dataclass(frozen=True)
+class Longer(Wordy):
+    """A verifier that likes the longer of two replies, and asks in both orders."""
+
+    name: str = "longer"
+    pairs: ClassVar[bool] = True
+
+    def request(self, problem: Problem, ask: Judge) -> Sequence[VerifierCall]:
+        assert ask.against is not None
+        return [
+            VerifierCall((Message("user", f"What is 1 + 1? {reply.text}"),))
+            for reply in (ask.reply, ask.against)
+        ]
+
+    def score(
+        self, problem: Problem, ask: Judge, verdicts: Sequence[VerifierReply]
+    ) -> float | None:
+        assert ask.against is not None
+        assert len(verdicts) == 2
+        return float(len(ask.reply.text) > len(ask.against.text))
 
 
 VERIFIERS: dict[str, Verifier] = {
     "logprob": MeanLogprob(),
     "p_true": Wordy(),
     "failing": Failing(),
+    "pairwise": Longer(),
 }
 
 
@@ -255,7 +282,7 @@ def test_a_plain_and_a_forced_draw_keep_their_keys() -> None:
     runner = Runner(Fixed(), None, {}, run="r", seed=0, slots=1)  # type: ignore[arg-type]
 
     def key(draw: Draw) -> str:
-        return runner._key(problem, runner._params(problem, draw), 0)
+        return runner._key(problem, runner._params(problem, draw), 0, runner.model.served)
 
     plain = key_of_old(problem)
     assert key(Draw()) == plain
@@ -353,13 +380,15 @@ def test_every_strategy_of_the_package_is_measured_at_what_it_spent(tmp_path: Pa
     assert (calls > 0, again) == (True, 0), "what is stored is not asked again"
     samples = read_samples(tmp_path).assign(correct=0.0)
     ran = list(zip(strategies, found, strict=True))
-    for name, table in tables(samples, ran, Price(1e6, 1.0, 1.0)).items():
+    for name, table in tables(samples, ran, Prices(Price(1e6, 1.0, 1.0))).items():
         assert set(table["problem_id"]) == {problem.id for problem in PROBLEMS}, name
         assert set(table["status"]) == {"ok"}, name
         for column in ("tokens", "prompt_tokens", "flops", "dollars", "seconds"):
             assert (table[column] > 0).all(), (name, column)
     for outcome in (each for several in found for each in several):
-        assert (outcome.draws + outcome.judges).completion_tokens == 4 * outcome.asks, "each says 4"
+        assert sum(outcome.judges.values(), outcome.draws).completion_tokens == 4 * outcome.asks, (
+            "each says 4"
+        )
 
 
 def test_treatments_of_thinking_are_recorded(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -81,7 +81,9 @@ class TestContract:
         run = play(strategy, script(moves))
         steps = [draw for draw in run.draws if draw.partial]
         assert len(run.draws) - len(steps) <= strategy.budget + 1, "replies: the budget, one to end"
-        assert len(steps) <= strategy.budget * getattr(strategy, "steps", 1)
+        thinking = getattr(strategy, "thinking", None)
+        each = thinking.budget if thinking else getattr(strategy, "steps", 1)
+        assert len(steps) <= strategy.budget * each
         assert len(run.judges) <= len(run.draws)
 
     def test_survives_replies_without_answers(self, config: Any) -> None:
@@ -103,7 +105,7 @@ class TestContract:
 
     def test_judges_by_the_verifier_that_it_names(self, config: Any) -> None:
         strategy = instantiate(config)
-        run = play(strategy, lambda ask, index: Said("text", "text", "stop", 0.5))
+        run = play(strategy, lambda ask, i: Said(f"text {i}", f"text {i}", "stop", 0.5))
         named = {getattr(strategy, "verifier", None)} - {None}
         assert {judge.verifier for judge in run.judges} == named
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -27,3 +28,15 @@ class Price:
         if self.dollars_in is None or self.dollars_out is None:
             return read * float("nan")
         return (read * self.dollars_in + made * self.dollars_out) / 1e6
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The price of the swept model and, by verifier, of judges that have a model of their own."""
+
+    model: Price
+    judges: Mapping[str, Price] = field(default_factory=dict)
+
+    def of(self, verifier: object) -> Price:
+        """Return the price of what a verifier asks; None and NaN are no verifier."""
+        return self.judges.get(str(verifier), self.model)

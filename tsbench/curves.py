@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsbench.cells import CURVE, Cell, Cells, Names, cells_of_outcomes
-from tsbench.estimates import MAJORITY, ORACLE, SPENDS
+from tsbench.estimates import MAJORITY, SPENDS, deployable
 from tsbench.frontier import FRONTIER, frontier
 from tsbench.grid import binding, thin
 from tsbench.knee import Knee, locate
@@ -110,9 +110,9 @@ def knees(
     answer is worth in that spend: its axes are fitted too and get a price knee. A curve is fitted
     on at most ten budgets, geometric in the budget (odd ones for votes, whose even ones repeat
     them). The strategy "frontier" is the best deployable strategy (every one but the oracle
-    pass@k) at each spend, with the largest budget that the spend pays for, chosen on one half of
-    the problems and valued on the other; `chosen` names the strategy at its knee and
-    `knee_budget` is that one's budget.
+    pass@k and those of a noisy oracle) at each spend, with the largest budget that the spend pays
+    for, chosen on one half of the problems and valued on the other; `chosen` names the strategy
+    at its knee and `knee_budget` is that one's budget.
 
     Raises ValueError for a missing column, an unknown axis, and no known spend or accuracy.
     """
@@ -138,13 +138,13 @@ def knees(
         for names, cell in known.items():
             rows.append(_knee_row(names, cell, axis, ask, price, instead))
         for group in dict.fromkeys(names[:3] for names in known):
-            deployable = {
+            useful = {
                 names[3]: _thinned(names[3], cell)
                 for names, cell in known.items()
-                if names[:3] == group and not names[3].startswith(ORACLE)
+                if names[:3] == group and deployable(names[3])
             }
-            if deployable:
-                rows += _frontier_rows(group, deployable, axis, ask, price, instead)
+            if useful:
+                rows += _frontier_rows(group, useful, axis, ask, price, instead)
     return _typed(rows)
 
 

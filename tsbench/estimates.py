@@ -19,7 +19,14 @@ ORACLE = "pass@k"
 MAJORITY = "maj@k"
 BEST = "best-of-n"
 WEIGHTED = "weighted-best-of-n"
+NOISY = ":noisy_oracle"
+"""What the names of strategies end in whose verifier is shown the grade."""
 SPENDS = ("tokens", "prompt_tokens", "verifier_tokens", "flops", "dollars", "seconds", "asks")
+
+
+def deployable(strategy: str) -> bool:
+    """Say whether a strategy needs no oracle."""
+    return not strategy.startswith(ORACLE) and NOISY not in strategy
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsbench.cost import Price
+from tsbench.cost import Prices
 from tsbench.estimates import WEIGHTED, estimates_by_score
 from tsbench.outcomes import best_of_outcomes, outcomes_from_samples, outcomes_of
 from tsbench.replay import replayed
 from tsbench.strategies import (
     AdaptiveVote,
     BestOf,
+    Composed,
     Coverage,
     Majority,
     MinimumBayesRisk,
@@ -27,7 +28,7 @@ from tsbench.strategies import (
 )
 from tsbench.strategies.similarity import similarities
 from tsbench.tally import tally
-from tsbench.types import Outcome, Strategy
+from tsbench.types import Outcome, Strategy, Usage
 
 SUBSETS = 200
 """Random orders of a pool, for a selection that has no exact expectation."""
@@ -44,27 +45,47 @@ Row = Mapping[Hashable, Any]
 Ran = Sequence[tuple[Strategy, list[Outcome]]]
 
 
-def tables(samples: pd.DataFrame, ran: Ran, price: Price) -> dict[str, pd.DataFrame]:
+def tables(samples: pd.DataFrame, ran: Ran, prices: Prices) -> dict[str, pd.DataFrame]:
     """Return a table of outcomes for each strategy that was run on one task.
 
     `samples` are that task's graded rows. A strategy over a pool of equal draws gets every
     k = 1..n from that pool, exactly where an estimator exists; any other gets the runs it made.
     """
-    read, cached, made = (
-        samples[column].astype(float)
-        for column in ("prompt_tokens", "cached_tokens", "completion_tokens")
-    )
-    rows = samples.assign(
-        flops=price.flops(read, cached.fillna(0.0), made), dollars=price.dollars(read, made)
-    )
+    rows = priced(samples, prices)
     found: dict[str, list[pd.DataFrame]] = {}
     for strategy, runs in ran:
         pooled = POOLED.get(type(strategy))
         table = pooled(rows, strategy) if pooled else None
+        if isinstance(strategy, Composed):
+            table = by_runs(rows, strategy, runs, prices)
         if table is None:
-            table = as_run(rows, strategy, runs, price)
-        found.setdefault(strategy.name, []).append(table)
+            table = as_run(rows, strategy, runs, prices)
+        for name, part in table.groupby("strategy", sort=False):
+            found.setdefault(str(name), []).append(part)
     return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
+
+
+def priced(samples: pd.DataFrame, prices: Prices) -> pd.DataFrame:
+    """Return the rows with their FLOPs and dollars, a judge's by the price of its own model."""
+    verifiers = samples["verifier"].where(samples["kind"] == "judge", "")
+    parts = []
+    for verifier, part in samples.groupby(verifiers.fillna(""), sort=False):
+        price, read, cached, made = prices.of(verifier), *counts(part)
+        parts.append(
+            part.assign(
+                flops=price.flops(read, cached.fillna(0.0), made), dollars=price.dollars(read, made)
+            )
+        )
+    return pd.concat(parts).loc[samples.index]
+
+
+def counts(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Return tokens read, tokens of those that were cached, and tokens generated."""
+    read, cached, made = (
+        rows[column].astype(float)
+        for column in ("prompt_tokens", "cached_tokens", "completion_tokens")
+    )
+    return read, cached, made
 
 
 def pool(rows: pd.DataFrame, k: int) -> pd.DataFrame:
@@ -165,8 +186,43 @@ def by_replay(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
     return replayed(pool(rows, strategy.k), strategy)
 
 
+def by_runs(
+    rows: pd.DataFrame, strategy: Composed, runs: Sequence[Outcome], prices: Prices
+) -> pd.DataFrame:
+    """Return every k = 1..K of a pool whose draws are whole runs of an internal treatment.
+
+    A run's spend is its whole chain's, thoughts included. A vote gives pass@k and maj@k, a
+    verifier best-of-k; `thinking_tokens` are k times the mean of a run's.
+    """
+    answers: Any = rows.set_index("key")["answer"]
+    keys = [run.reply.key if run.reply else None for run in runs]
+    judges = [sum(run.judges.values(), Usage()) for run in runs]
+    made = as_run(rows, strategy.thinking, runs, prices)
+    draws = made.assign(
+        index=made["replicate"],
+        answer=answers.reindex(keys).array,
+        tokens=[known(run.draws.completion_tokens) for run in runs],
+        prompt_tokens=[known(run.draws.prompt_tokens) for run in runs],
+        verifier_prompt_tokens=[known(spent.prompt_tokens) for spent in judges],
+        verifier_completion_tokens=[known(spent.completion_tokens) for spent in judges],
+        thinking_budget=float("nan"),
+    )
+    if strategy.verifier is None:
+        table = outcomes_from_samples(draws)
+        table["strategy"] = [strategy.named(name) for name in table["strategy"]]
+    else:
+        marks = rows[rows["verifier"] == strategy.verifier].drop_duplicates("of").set_index("of")
+        table = best_of_outcomes(
+            draws.assign(score=marks["score"].reindex(keys).array), strategy.name
+        )
+    thought = table["problem_id"].map(made.groupby("problem_id")["thinking_tokens"].mean())
+    return table.assign(
+        thinking_budget=float(strategy.thinking.budget), thinking_tokens=thought * table["budget"]
+    )
+
+
 def as_run(
-    rows: pd.DataFrame, strategy: Strategy, runs: Sequence[Outcome], price: Price
+    rows: pd.DataFrame, strategy: Strategy, runs: Sequence[Outcome], prices: Prices
 ) -> pd.DataFrame:
     """Return a row for every run that was made; one that asked nothing has no known stratum."""
     graded = {row["key"]: row for row in rows.to_dict("records")}
@@ -179,7 +235,7 @@ def as_run(
                 strategy,
                 labels.get(run.problem_id, silent),
                 None if run.reply is None else graded[run.reply.key],
-                price,
+                prices,
             )
             for run in runs
         ]
@@ -187,7 +243,7 @@ def as_run(
 
 
 def as_row(
-    run: Outcome, strategy: Strategy, label: Row, picked: Row | None, price: Price
+    run: Outcome, strategy: Strategy, label: Row, picked: Row | None, prices: Prices
 ) -> dict[str, object]:
     """Return one run as a row; `picked` is the graded reply that it returned."""
     status, reason = (
@@ -195,11 +251,10 @@ def as_row(
     )
     if picked is None and status == "ok":
         status, reason = "unparsed", "the strategy picked no reply"
-    read, made, cached = (
-        count(run, name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")
-    )
-    judged = (run.judges.prompt_tokens, run.judges.completion_tokens)
-    verifier = float("nan") if None in judged else float(sum(n for n in judged if n))
+    judges = sum(run.judges.values(), Usage())
+    spent = run.draws + judges
+    each = [(prices.model, run.draws), *((prices.of(v), u) for v, u in run.judges.items())]
+    thinks = hasattr(strategy, "thinking_kind")
     return {
         "task_class": label["task_class"],
         "task": label["task"],
@@ -213,11 +268,12 @@ def as_row(
         "correct": float("nan") if picked is None else picked["correct"],
         "status": status,
         "reason": reason,
-        "tokens": made,
-        "prompt_tokens": read,
-        "verifier_tokens": verifier,
-        "flops": price.flops(read, np.nan_to_num(cached), made),
-        "dollars": price.dollars(read, made),
+        "tokens": known(spent.completion_tokens),
+        "prompt_tokens": known(spent.prompt_tokens),
+        "verifier_tokens": known(judges.prompt_tokens) + known(judges.completion_tokens),
+        "thinking_tokens": known(run.thoughts if thinks else None),
+        "flops": sum(price.flops(*tokens(usage)) for price, usage in each),
+        "dollars": sum(price.dollars(*tokens(usage)[::2]) for price, usage in each),
         "seconds": run.draws.seconds,
         "asks": run.asks,
         "missing_rate": float(status in ("truncated", "unparsed", "refused")),
@@ -225,10 +281,18 @@ def as_row(
     }
 
 
-def count(run: Outcome, name: str) -> float:
-    """Return a token count over a run's draws and judges, NaN where it is unknown."""
-    value = getattr(run.draws + run.judges, name)
-    return float("nan") if value is None else float(value)
+def tokens(usage: Usage) -> tuple[float, float, float]:
+    """Return tokens read, of those cached (none where that is unknown), and generated."""
+    return (
+        known(usage.prompt_tokens),
+        float(usage.cached_tokens or 0),
+        known(usage.completion_tokens),
+    )
+
+
+def known(count: int | None) -> float:
+    """Return a count as a number, NaN where it is unknown."""
+    return float("nan") if count is None else float(count)
 
 
 POOLED: dict[type, Callable[[pd.DataFrame, Strategy], pd.DataFrame | None]] = {

@@ -16,6 +16,7 @@ FREE = frozenset(
         "limit",
         "slots",
         "batch",
+        "top_logprobs",
         "timeout",
         "threads",
         "cache",

@@ -7,16 +7,16 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from tsbench.models.base import Connected, Request, Response
+from tsbench.models.base import Connected, Request, Response, Served
 from tsbench.store import SCHEMA_VERSION, Row, Store
 from tsbench.types import (
     Ask,
     Draw,
-    EffortLevel,
+    Grade,
     Judge,
     Message,
     Outcome,
@@ -32,6 +32,8 @@ from tsbench.types import (
 )
 
 Numbered = tuple[Ask, int]
+Grader = Callable[[Problem, str], Awaitable[Grade]]
+"""Grades the text of a reply to a problem."""
 
 
 @dataclass
@@ -39,19 +41,36 @@ class Tally:
     """What one run of a strategy has asked for so far."""
 
     draws: Usage = field(default_factory=Usage)
-    judges: Usage = field(default_factory=Usage)
+    judges: dict[str, Usage] = field(default_factory=dict)
     asks: int = 0
+    thoughts: int | None = 0
 
     def add(self, asks: Sequence[Numbered], replies: Sequence[Reply]) -> None:
         """Count every reply; of asks in flight together only the slowest delays the answer."""
         for (ask, _), reply in zip(asks, replies, strict=True):
             spent = replace(reply.usage, seconds=0.0)
             if isinstance(ask, Judge):
-                self.judges += spent
+                self.judges[ask.verifier] = self.judges.get(ask.verifier, Usage()) + spent
             else:
                 self.draws += spent
+                thought = thoughts(ask, reply.usage)
+                known = self.thoughts is not None and thought is not None
+                self.thoughts = (self.thoughts or 0) + (thought or 0) if known else None
         self.asks += len(asks)
         self.draws += Usage(seconds=max((r.usage.seconds for r in replies), default=0.0))
+
+
+def thoughts(ask: Draw, usage: Usage) -> int | None:
+    """Return the tokens of thought in a reply, None where they are not known.
+
+    A step of thought is all thought. Of a whole reply they are what the endpoint counted; one that
+    was asked in words for its thoughts, and whose endpoint counts none, is thought to its end.
+    """
+    if ask.thinking_kind in ("forced", "truncated"):
+        return usage.completion_tokens if ask.partial else 0
+    if ask.thinking_kind == "prompted":
+        return usage.reasoning_tokens or usage.completion_tokens
+    return usage.reasoning_tokens if ask.thinking_kind == "effort" else 0
 
 
 def drive(
@@ -91,7 +110,9 @@ def drive(
 class Runner:
     """Answers asks from the store, else from the model; equal asks in flight share one call.
 
-    `on_reply` is called with each new row once it is on disk.
+    `judges` are the models of the verifiers that have one of their own, by the verifier's name;
+    `grade` shows a reply's correctness to verifiers that are declared oracles. `on_reply` is
+    called with each new row once it is on disk.
     """
 
     def __init__(
@@ -103,13 +124,18 @@ class Runner:
         run: str,
         seed: int,
         slots: int,
+        judges: Mapping[str, Connected] | None = None,
+        grade: Grader | None = None,
         on_reply: Callable[[Row], None] = lambda row: None,
     ) -> None:
         self.model, self.store, self.verifiers = model, store, verifiers
         self.run, self.seed, self.slots = run, seed, slots
+        self.judges, self.grade = judges or {}, grade
         self.on_reply = on_reply
         self.calls = 0
-        self._slots = asyncio.Semaphore(slots)
+        self._slots = {id(model): asyncio.Semaphore(slots)} | {
+            id(judge): asyncio.Semaphore(judge.slots) for judge in self.judges.values()
+        }
         self._flying: dict[str, asyncio.Future[Reply]] = {}
 
     async def sweep(
@@ -163,7 +189,7 @@ class Runner:
             reason = f"no verifier is named {ask.verifier!r}; there are: {known}"
             return Reply("", "", status="error", reason=reason)
         params = self._params(problem, ask)
-        key = self._key(problem, params, index)
+        key = self._key(problem, params, index, self._asked(ask).served)
         if (row := self.store.answered(key)) is not None:
             return as_reply(row)
         if key in self._flying:
@@ -183,7 +209,13 @@ class Runner:
 
     def _params(self, problem: Problem, ask: Ask) -> dict[str, Any]:
         if isinstance(ask, Judge):
-            return {"verifier": repr(self.verifiers[ask.verifier]), "of": ask.reply.key}
+            judge = self.judges.get(ask.verifier)
+            return {
+                "verifier": repr(self.verifiers[ask.verifier]),
+                "of": ask.reply.key,
+                **({} if ask.against is None else {"against": ask.against.key}),
+                **({} if judge is None else judge.sampling()),
+            }
         return {
             **self.model.sampling(),
             "prefix": ask.prefix,
@@ -193,8 +225,11 @@ class Runner:
             **beyond_plain(ask),
         }
 
-    def _key(self, problem: Problem, params: Mapping[str, Any], index: int) -> str:
-        served = self.model.served
+    def _asked(self, ask: Ask) -> Connected:
+        """Return the model that answers an ask."""
+        return self.model if isinstance(ask, Draw) else self.judges.get(ask.verifier, self.model)
+
+    def _key(self, problem: Problem, params: Mapping[str, Any], index: int, served: Served) -> str:
         messages = [[m.role, m.content] for m in problem.messages]
         whole = [served.endpoint, served.model, problem.task, problem.id, messages, params, index]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
@@ -210,7 +245,7 @@ class Runner:
             "problem_id": problem.id,
             "stratum": problem.stratum,
             "model": self.model.served.model,
-            "endpoint": self.model.served.endpoint,
+            "endpoint": self._asked(ask).served.endpoint,
             "index": index,
             "params": json.dumps(params, sort_keys=True),
             "correct": None,
@@ -228,15 +263,16 @@ class Runner:
     async def _draw(
         self, task: Task, problem: Problem, ask: Draw, key: str, params: Mapping[str, Any]
     ) -> Row:
-        response, timing = await self._call(
+        request = Request(
             joined(problem.messages, ask.turns),
             ask.prefix,
             params["max_tokens"],
             tuple(params["stop"]),
-            key,
-            1,
+            seeded(key, 0),
+            self.model.top_logprobs,
             ask.effort,
         )
+        response, timing = await self._call(self.model, request)
         text = ask.prefix + response.text
         status, answer = response.status, None
         if status == "ok" and not ask.partial:
@@ -257,24 +293,31 @@ class Runner:
         }
 
     async def _judge(self, problem: Problem, ask: Judge, key: str) -> Row:
-        verifier = self.verifiers[ask.verifier]
-        call = verifier.request(problem, ask.reply)
-        verdict = None
-        response = Response("", "ok", usage=Usage())
-        timing: Row = {"started": time.time(), "seconds": 0.0}
-        if call is not None:
-            response, timing = await self._call(
-                call.messages, call.prefix, call.max_tokens, (), key, call.top_logprobs
+        """Ask for the verdicts side by side, then score; one that failed leaves no score."""
+        verifier, model = self.verifiers[ask.verifier], self._asked(ask)
+        calls = [] if oracle(verifier) else verifier.request(problem, ask)
+        answered = await asyncio.gather(
+            *(
+                self._call(
+                    model,
+                    Request(
+                        *(call.messages, call.prefix, call.max_tokens, ()),
+                        *(seeded(key, place), call.top_logprobs),
+                    ),
+                )
+                for place, call in enumerate(calls)
             )
-            if response.status in ("ok", "truncated"):
-                verdict = VerifierReply(response.text, response.first)
+        )
+        response = together([response for response, _ in answered])
+        timing = spanned([timing for _, timing in answered])
         score, status, reason = None, response.status, response.reason
-        if status == "truncated":
-            status = "ok"  # one token is what was asked for
-        if status == "ok":
-            began = time.monotonic()
+        if status in ("ok", "truncated"):
+            status, began = "ok", time.monotonic()  # a verdict's cut is what was asked for
             try:
-                score = await asyncio.to_thread(verifier.score, problem, ask.reply, verdict)
+                verdicts = [VerifierReply(r.text, r.first, r.scores) for r, _ in answered]
+                if oracle(verifier):
+                    verdicts = await self._grades(problem, ask)
+                score = await asyncio.to_thread(verifier.score, problem, ask, verdicts)
                 if score is None:
                     status, reason = "unparsed", "the verifier gave no score"
             except Exception as error:
@@ -294,23 +337,19 @@ class Runner:
             **timing,
         }
 
-    async def _call(
-        self,
-        messages: tuple[Message, ...],
-        prefix: str,
-        max_tokens: int,
-        stop: tuple[str, ...],
-        key: str,
-        top_logprobs: int,
-        effort: EffortLevel | None = None,
-    ) -> tuple[Response, Row]:
-        seed = int(key[:7], 16)
-        request = Request(messages, prefix, max_tokens, stop, seed, top_logprobs, effort)
-        async with self._slots:
+    async def _grades(self, problem: Problem, ask: Judge) -> list[VerifierReply]:
+        """Return what an oracle is shown: whether the reply is correct, nothing if unknown."""
+        if self.grade is None:
+            raise ValueError(f"the verifier {ask.verifier} needs grades, which are not at hand")
+        grade = await self.grade(problem, ask.reply.text)
+        return [] if grade.correct is None else [VerifierReply("", scores=(grade.correct,))]
+
+    async def _call(self, model: Connected, request: Request) -> tuple[Response, Row]:
+        async with self._slots[id(model)]:
             started, began = time.time(), time.monotonic()
             self.calls += 1
             try:
-                response = await self.model.complete(request)
+                response = await model.complete(request)
             except Exception as error:
                 response = Response("", "error", reason=f"{type(error).__name__}: {error}"[:500])
             return response, {"started": started, "seconds": time.monotonic() - began}
@@ -365,6 +404,7 @@ class _Run:
             self.tally.draws,
             self.tally.judges,
             self.tally.asks,
+            self.tally.thoughts,
         )
 
 
@@ -384,6 +424,48 @@ def beyond_plain(ask: Draw) -> dict[str, Any]:
     if ask.partial and ask.stop is None:
         params["partial"] = True
     return params
+
+
+def seeded(key: str, place: int) -> int:
+    """Return the seed of an ask's call at `place` among its calls."""
+    return (int(key[:7], 16) + place) % 16**7
+
+
+def oracle(verifier: Verifier) -> bool:
+    """Say whether a verifier is declared to see the grade."""
+    return bool(getattr(verifier, "oracle", False))
+
+
+def spanned(timings: Sequence[Row]) -> Row:
+    """Return when the first of several calls began and how long all took, side by side."""
+    started = min((each["started"] for each in timings), default=time.time())
+    ended = max((each["started"] + each["seconds"] for each in timings), default=started)
+    return {"started": started, "seconds": ended - started}
+
+
+def together(responses: Sequence[Response]) -> Response:
+    """Return several responses as one: their texts in lines, their usage added.
+
+    The status and the reason are the first failure's; no response is an empty text of no tokens.
+    """
+    if len(responses) == 1:
+        return responses[0]
+    failures = (r for r in responses if r.status not in ("ok", "truncated"))
+    first = next(failures, responses[0] if responses else Response("", "ok"))
+    usage = Usage()
+    for response in responses:
+        usage += response.usage
+    counted = {response.counted_by for response in responses}
+    return Response(
+        "\n".join(response.text for response in responses),
+        first.status,
+        finish=first.finish,
+        reason=first.reason,
+        usage=usage,
+        counted_by=counted.pop() if len(counted) == 1 else "none",
+        served_model=first.served_model,
+        attempts=sum(response.attempts for response in responses),
+    )
 
 
 def joined(messages: tuple[Message, ...], turns: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -409,6 +491,7 @@ def fields(response: Response, status: Status) -> Row:
         "counted_by": response.counted_by,
         "logprob_sum": response.logprob_sum,
         "logprob_mean": response.logprob_mean,
+        "confidence": response.confidence,
         "attempts": response.attempts,
         **usage,
     }
@@ -432,5 +515,6 @@ def as_reply(row: Mapping[str, Any]) -> Reply:
             row["seconds"],
         ),
         logprob_mean=row.get("logprob_mean"),
+        confidence=row.get("confidence"),
         index=row["index"],
     )

@@ -59,6 +59,7 @@ SCHEMA = pa.schema(
         pa.field("counted_by", pa.string(), nullable=False),
         pa.field("logprob_sum", pa.float64()),
         pa.field("logprob_mean", pa.float64()),
+        pa.field("confidence", pa.float64()),
         pa.field("seconds", pa.float64(), nullable=False),
         pa.field("started", pa.float64(), nullable=False),
         pa.field("attempts", pa.int64(), nullable=False),

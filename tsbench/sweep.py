@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from tsbench import manifest, sandbox
-from tsbench.cost import Price
+from tsbench.cost import Price, Prices
 from tsbench.fit import Fit
 from tsbench.ledger import POOLED, tables
 from tsbench.models.base import Model, Served
 from tsbench.progress import Progress
 from tsbench.report import Report
-from tsbench.runner import Runner
-from tsbench.store import Row, Store
+from tsbench.runner import Grader, Runner
+from tsbench.store import SCHEMA, Row, Store
+from tsbench.strategies import Composed
 from tsbench.strategies import Suite as StrategySuite
 from tsbench.tasks.suite import Suite as TaskSuite
 from tsbench.types import Grade, Item, Message, Outcome, Problem, Strategy, Task, Verifier
@@ -99,7 +101,10 @@ class Sweep:
                 print(f"{task.name}: {left_out} left out, since model.api=chat continues no prefix")
                 chosen = [s for s in chosen if not continues(s)]
         for strategy in chosen:
-            if getattr(strategy, "effort", None) and self.model.continues:
+            if (
+                getattr(getattr(strategy, "thinking", strategy), "effort", None)
+                and self.model.continues
+            ):
                 raise ValueError(
                     "strategy: effort is a parameter of chats, which model.api=completions is not"
                 )
@@ -108,6 +113,13 @@ class Sweep:
                 raise ValueError(
                     f"strategy.verifier {verifier!r} is unknown; allowed: "
                     f"{', '.join(self.verifiers)}"
+                )
+            if verifier is not None and compares(self.verifiers[verifier]) != compares(strategy):
+                fit = [n for n, v in self.verifiers.items() if compares(v) == compares(strategy)]
+                needs = "two replies compared" if compares(strategy) else "a score for each reply"
+                raise ValueError(
+                    f"strategy.verifier {verifier!r} does not suit {strategy.name}, which needs "
+                    f"{needs}; allowed: {', '.join(fit) or 'none of those configured'}"
                 )
         return list(chosen)
 
@@ -121,14 +133,16 @@ class Sweep:
 
     def job(self, task: Task, strategy: Strategy) -> tuple[str, dict[str, Any]]:
         """Return the label and the config of one task and strategy."""
-        budget = "" if type(strategy) in POOLED else f"@{strategy.budget}"
+        pooled = type(strategy) in POOLED or isinstance(strategy, Composed)
+        budget = "" if pooled else f"@{strategy.budget}"
+        used = getattr(strategy, "verifier", None)
         config = {
             "seed": self.seed,
             "replicates": self.replicates,
             "task": described(task),
             "model": described(self.model),
             "strategy": described(strategy),
-            "verifiers": {name: described(v) for name, v in self.verifiers.items()},
+            "verifiers": {used: described(self.verifiers[used])} if used else {},
         }
         return f"{task.name} with {self.model.name} by {strategy.name}{budget}", config
 
@@ -140,34 +154,49 @@ class Sweep:
     ) -> None:
         """Ask everything, task after task so that a task's header stays in the model's cache."""
         began = time.time()
-        async with self.model.connect() as model:
-            with Store(folder) as store, Progress() as progress:
-                runner = Runner(
-                    model,
-                    store,
-                    self.verifiers,
-                    run=self.run,
-                    seed=self.seed,
-                    slots=self.model.slots,
-                    on_reply=progress.count,
-                )
-                for task, items, strategies in plan:
-                    problems = in_header_order([item.problem for item in items])
-                    done: list[tuple[Strategy, list[Outcome]]] = []
-                    for strategy in strategies:
-                        progress.start(f"{task.name} · {strategy.name}", len(problems))
-                        ran = await runner.sweep(
-                            task, problems, strategy, self.repeats(strategy), progress.solved
-                        )
-                        done.append((strategy, ran))
-                    grade(task, items, store, self.jobs)
-                    self.record(folder, task, items, store, done, model.served)
-                self.finish(folder, plan, model.served, runner.calls, began, box)
+        async with AsyncExitStack() as stack:
+            model = await stack.enter_async_context(self.model.connect())
+            judges = {
+                name: await stack.enter_async_context(judge.connect())
+                for name, judge in self.judges().items()
+            }
+            store = stack.enter_context(Store(folder))
+            progress = stack.enter_context(Progress())
+            runner = Runner(
+                model,
+                store,
+                self.verifiers,
+                run=self.run,
+                seed=self.seed,
+                slots=self.model.slots,
+                judges=judges,
+                on_reply=progress.count,
+            )
+            for task, items, strategies in plan:
+                runner.grade = grader(task, items)
+                problems = in_header_order([item.problem for item in items])
+                done: list[tuple[Strategy, list[Outcome]]] = []
+                for strategy in strategies:
+                    progress.start(f"{task.name} · {strategy.name}", len(problems))
+                    unit, repeats = self.repeats(strategy)
+                    ran = await runner.sweep(task, problems, unit, repeats, progress.solved)
+                    done.append((strategy, ran))
+                grade(task, items, store, self.jobs)
+                served = {name: judge.served for name, judge in judges.items()}
+                self.record(folder, task, items, store, done, model.served, served)
+            self.finish(folder, plan, model.served, served, runner.calls, began, box)
         progress.summary()
 
-    def repeats(self, strategy: Strategy) -> int:
-        """Return how often a strategy is run: once where a pool of draws stands in for it."""
-        return 1 if type(strategy) in POOLED else self.replicates
+    def judges(self) -> dict[str, Model]:
+        """Return the models of the verifiers that have one of their own."""
+        models = {name: getattr(v, "model", None) for name, v in self.verifiers.items()}
+        return {name: model for name, model in models.items() if model is not None}
+
+    def repeats(self, strategy: Strategy) -> tuple[Strategy, int]:
+        """Return what is run for a strategy and how often: once where a pool stands in for it."""
+        if isinstance(strategy, Composed):
+            return strategy.unit, strategy.k
+        return strategy, 1 if type(strategy) in POOLED else self.replicates
 
     def record(
         self,
@@ -177,6 +206,7 @@ class Sweep:
         store: Store,
         done: Sequence[tuple[Strategy, list[Outcome]]],
         served: Served,
+        judges: Mapping[str, Served],
     ) -> None:
         """Write the outcomes of one task, a file for each strategy and model."""
         ids = {item.problem.id for item in items}
@@ -185,15 +215,18 @@ class Sweep:
             for row in store
             if row["task"] == task.name
             and row["problem_id"] in ids
-            and row["endpoint"] == served.endpoint
             and row["model"] == served.model
+            and row["endpoint"] == judges.get(row.get("verifier") or "", served).endpoint
         ]
         if not rows:
             return
-        price = Price(served.params, self.model.dollars_in, self.model.dollars_out)
+        prices = Prices(
+            priced(served, self.model),
+            {name: priced(judges[name], judge) for name, judge in self.judges().items()},
+        )
         into = folder / "outcomes"
         into.mkdir(exist_ok=True)
-        for name, table in tables(pd.DataFrame(rows), done, price).items():
+        for name, table in tables(pd.DataFrame(rows, columns=SCHEMA.names), done, prices).items():
             path = into / f"part-{slug(task.name, served.model, name)}.parquet"
             temporary = path.with_suffix(".new")
             table.to_parquet(temporary, index=False)
@@ -204,6 +237,7 @@ class Sweep:
         folder: Path,
         plan: Sequence[tuple[Task, list[Item], list[Strategy]]],
         served: Served,
+        judges: Mapping[str, Served],
         calls: int,
         began: float,
         box: Mapping[str, Any] | None,
@@ -220,6 +254,10 @@ class Sweep:
                 "schema_version": 1,
                 "versions": manifest.versions(),
                 "models": {**known.get("models", {}), served.model: asdict(served)},
+                "judges": {
+                    **known.get("judges", {}),
+                    **{name: asdict(judge) for name, judge in judges.items()},
+                },
                 "jobs": {**known.get("jobs", {}), **jobs},
                 "sandbox": box or known.get("sandbox"),
                 "command": " ".join(["tsbench sweep", *sys.argv[1:]]),
@@ -227,6 +265,23 @@ class Sweep:
                 "calls": calls_made,
             },
         )
+
+
+def priced(served: Served, model: Model) -> Price:
+    """Return what a model's tokens cost."""
+    return Price(served.params, model.dollars_in, model.dollars_out)
+
+
+def grader(task: Task, items: Sequence[Item]) -> Grader:
+    """Return what grades a reply at once, in a worker process, for declared oracles."""
+    by_id = {item.problem.id: item for item in items}
+
+    async def one(problem: Problem, text: str) -> Grade:
+        work = [delayed(graded)(task, by_id[problem.id], text)]
+        (grade,) = await asyncio.to_thread(Parallel(n_jobs=2, backend="loky"), work)
+        return grade  # type: ignore[no-any-return]
+
+    return one
 
 
 def grade(task: Task, items: Sequence[Item], store: Store, jobs: int) -> None:
@@ -302,6 +357,11 @@ def unique(items: list[Item]) -> list[Item]:
 def continues(strategy: Strategy) -> bool:
     """Say whether a strategy asks for continuations of a prefix, which a chat cannot give."""
     return bool(getattr(strategy, "continues", False))
+
+
+def compares(part: Strategy | Verifier) -> bool:
+    """Say whether a strategy or a verifier has replies compared in pairs."""
+    return bool(getattr(part, "pairs", False))
 
 
 def described(part: object) -> dict[str, Any]:

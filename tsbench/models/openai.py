@@ -18,6 +18,7 @@ from tsbench.types import Message, Status, Usage
 
 NO_KEY = "none"
 RETRIES = 4
+MOST_LOGPROBS = 20
 
 Waiting = asyncio.Future[Response]
 
@@ -31,6 +32,7 @@ class OpenAI:
     `api: completions` the prompt is rendered by `template` ("server": the endpoint's
     /apply-template route, as llama.cpp has it; "plain": contents separated by blank lines), and
     only so can a prefix be continued. Up to `batch` equal draws are sent as one request with n.
+    `top_logprobs` alternatives of each token are asked for (0: no log-probabilities at all).
     `params` (parameters of the model) prices FLOPs; `dollars_in` and `dollars_out` are dollars
     for a million tokens; None is unknown.
     """
@@ -45,17 +47,14 @@ class OpenAI:
     api_key_env: str = "OPENAI_API_KEY"
     slots: int = 16
     batch: int = 1
+    top_logprobs: int = 1
     timeout: float = 600.0
     params: float | None = None
     dollars_in: float | None = None
     dollars_out: float | None = None
 
     def __post_init__(self) -> None:
-        if urlsplit(self.base_url).scheme not in ("http", "https"):
-            raise ValueError(
-                f"model.base_url must be an http(s) address such as http://HOST:PORT/v1, "
-                f"found {self.base_url!r}"
-            )
+        check_address(self.base_url)
         if not self.name:
             raise ValueError("model.name must name a model that the endpoint serves, found ''")
         if self.api not in ("chat", "completions"):
@@ -65,6 +64,10 @@ class OpenAI:
         for key in ("slots", "batch"):
             if getattr(self, key) < 1:
                 raise ValueError(f"model.{key} must be at least 1, found {getattr(self, key)}")
+        if not 0 <= self.top_logprobs <= MOST_LOGPROBS:
+            raise ValueError(
+                f"model.top_logprobs must be from 0 to {MOST_LOGPROBS}, found {self.top_logprobs}"
+            )
 
     @property
     def continues(self) -> bool:
@@ -79,36 +82,50 @@ class OpenAI:
             base_url=self.base_url, api_key=key, max_retries=RETRIES, timeout=self.timeout
         )
         async with client:
-            connection = Connection(self, client, await self._served(client))
+            meta = await listed(client, self.base_url, self.name, self.api_key_env)
+            params = self.params or meta.get("n_params")
+            connection = Connection(self, client, Served(self.base_url, self.name, params))
             if self.api == "completions":
                 await connection.render((Message("user", "Hello"),))
             yield connection
 
-    async def _served(self, client: openai.AsyncOpenAI) -> Served:
-        try:
-            listed = await client.with_options(timeout=20.0, max_retries=1).models.list()
-        except openai.APIConnectionError as error:
-            raise ValueError(
-                f"model.base_url: no endpoint answers at {self.base_url} "
-                f"({type(error.__cause__ or error).__name__})"
-            ) from None
-        except openai.AuthenticationError:
-            raise ValueError(
-                f"model.base_url: {self.base_url} refused the key in the environment variable "
-                f"{self.api_key_env}"
-            ) from None
-        except openai.APIStatusError:
-            return Served(self.base_url, self.name, self.params)  # it lists no models: legal
-        names = [model.id for model in listed.data]
-        if names and self.name not in names:
-            raise ValueError(
-                f"model.name {self.name!r} is not served at {self.base_url}; it serves "
-                f"{', '.join(sorted(names)[:10])}"
-            )
-        meta: Mapping[str, Any] = next(
-            (getattr(m, "meta", None) or {} for m in listed.data if m.id == self.name), {}
+
+def check_address(base_url: str) -> None:
+    """Raise ValueError where an endpoint's address is none."""
+    if urlsplit(base_url).scheme not in ("http", "https"):
+        raise ValueError(
+            f"model.base_url must be an http(s) address such as http://HOST:PORT/v1, "
+            f"found {base_url!r}"
         )
-        return Served(self.base_url, self.name, self.params or meta.get("n_params"))
+
+
+async def listed(
+    client: openai.AsyncOpenAI, base_url: str, name: str, key_env: str
+) -> Mapping[str, Any]:
+    """Return what an endpoint lists of its model `name`; empty where it lists no models.
+
+    Raises ValueError where nothing answers, the key is refused, or the model is not served.
+    """
+    try:
+        models = await client.with_options(timeout=20.0, max_retries=1).models.list()
+    except openai.APIConnectionError as error:
+        raise ValueError(
+            f"model.base_url: no endpoint answers at {base_url} "
+            f"({type(error.__cause__ or error).__name__})"
+        ) from None
+    except openai.AuthenticationError:
+        raise ValueError(
+            f"model.base_url: {base_url} refused the key in the environment variable {key_env}"
+        ) from None
+    except openai.APIStatusError:
+        return {}
+    names = [model.id for model in models.data]
+    if names and name not in names:
+        raise ValueError(
+            f"model.name {name!r} is not served at {base_url}; it serves "
+            f"{', '.join(sorted(names)[:10])}"
+        )
+    return next((getattr(m, "meta", None) or {} for m in models.data if m.id == name), {})
 
 
 class Choice(NamedTuple):
@@ -131,6 +148,16 @@ class Connection:
         self._waiting: dict[Request, list[tuple[int, Waiting]]] = {}
         self._sending: set[asyncio.Task[None]] = set()
         self._rendered: dict[tuple[Message, ...], str] = {}
+
+    @property
+    def slots(self) -> int:
+        """Requests that are in flight at most."""
+        return self.model.slots
+
+    @property
+    def top_logprobs(self) -> int:
+        """Alternatives that a draw asks for, a token."""
+        return self.model.top_logprobs
 
     def sampling(self) -> dict[str, Any]:
         """Return every parameter that shapes a reply beside the prompt: part of an ask's key."""
@@ -278,7 +305,7 @@ def read(choices: Sequence[Choice], usage: Any, served_model: str, attempts: int
             status = "refused"
         elif choice.finish == "length":
             status = "truncated"
-        tokens, first = read_logprobs(choice.logprobs)
+        tokens, tops = read_logprobs(choice.logprobs)
         made = getattr(usage, "completion_tokens", None)
         if len(choices) > 1:
             made = len(tokens) if tokens or not choice.text else None
@@ -299,7 +326,8 @@ def read(choices: Sequence[Choice], usage: Any, served_model: str, attempts: int
                 counted_by="none" if made is None else "server",
                 logprob_sum=sum(finite) if finite else None,
                 logprob_mean=sum(finite) / len(finite) if finite else None,
-                first=first,
+                confidence=confidence(tops),
+                first=tops[0] if tops else {},
                 served_model=served_model,
                 attempts=attempts,
             )
@@ -307,17 +335,32 @@ def read(choices: Sequence[Choice], usage: Any, served_model: str, attempts: int
     return found
 
 
-def read_logprobs(logprobs: Mapping[str, Any] | None) -> tuple[list[float], dict[str, float]]:
-    """Return each token's log-probability and the first token's alternatives.
+def read_logprobs(
+    logprobs: Mapping[str, Any] | None,
+) -> tuple[list[float], list[dict[str, float]]]:
+    """Return each token's log-probability, and each token's likeliest alternatives.
 
     Both layouts are read: lists side by side (completions) and a list of entries (chat, and
     llama.cpp's completions).
     """
     if not logprobs:
-        return [], {}
+        return [], []
     if content := logprobs.get("content"):
-        first = {top["token"]: top["logprob"] for top in content[0].get("top_logprobs") or []}
-        return [entry["logprob"] for entry in content], first
+        return [entry["logprob"] for entry in content], [
+            {top["token"]: top["logprob"] for top in entry.get("top_logprobs") or []}
+            for entry in content
+        ]
     tokens = [value for value in logprobs.get("token_logprobs") or [] if value is not None]
-    tops = logprobs.get("top_logprobs") or []
-    return tokens, dict(tops[0] or {}) if tops else {}
+    return tokens, [dict(top or {}) for top in logprobs.get("top_logprobs") or []]
+
+
+def confidence(tops: Sequence[Mapping[str, float]]) -> float | None:
+    """Return the mean over tokens of the negative mean log-probability of the alternatives.
+
+    It is high where the others are unlikely, so it needs more than one alternative a token; None
+    where there are none. Kang et al. 2025, arXiv 2502.18581 (self-certainty, over the whole
+    vocabulary, up to a constant) and Fu et al. 2025, arXiv 2508.15260 (over the listed ones).
+    """
+    listed = [[v for v in top.values() if math.isfinite(v)] for top in tops]
+    each = [-sum(values) / len(values) for values in listed if len(values) > 1]
+    return sum(each) / len(each) if each else None

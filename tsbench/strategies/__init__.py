@@ -2,9 +2,10 @@
 
 from tsbench.strategies.budget import Effort, Forced, Prompted, Truncated
 from tsbench.strategies.combine import Fuse, UniversalSelfConsistency
+from tsbench.strategies.compose import Composed
 from tsbench.strategies.revise import Grid, Revise
 from tsbench.strategies.search import Beam, DiverseBeam, TreeSearch
-from tsbench.strategies.select import BestOf, MinimumBayesRisk
+from tsbench.strategies.select import BestOf, MinimumBayesRisk, Tournament
 from tsbench.strategies.suite import Suite
 from tsbench.strategies.vote import (
     AdaptiveVote,
@@ -19,6 +20,7 @@ __all__ = [
     "AdaptiveVote",
     "Beam",
     "BestOf",
+    "Composed",
     "Coverage",
     "DiverseBeam",
     "Effort",
@@ -31,6 +33,7 @@ __all__ = [
     "Revise",
     "Single",
     "Suite",
+    "Tournament",
     "TreeSearch",
     "Truncated",
     "UniversalSelfConsistency",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, get_args
 
 from tsbench.strategies.checks import positive, whole
-from tsbench.types import Draw, EffortLevel, Message, Problem, Steps
+from tsbench.types import Draw, EffortLevel, Message, Problem, Steps, ThinkingKind
 
 FIRST_CHECKPOINT = 8
 WAIT = "\nWait,"
@@ -44,6 +44,7 @@ class Forced:
     thinking_budget: int
     waits: int = 8
     name: ClassVar[str] = "forced"
+    thinking_kind: ClassVar[ThinkingKind] = "forced"
     continues: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -84,6 +85,7 @@ class Truncated:
 
     thinking_budget: int
     name: ClassVar[str] = "truncated"
+    thinking_kind: ClassVar[ThinkingKind] = "truncated"
     continues: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -131,6 +133,7 @@ class Prompted:
     thinking_budget: int
     request: str = "Think about this in about {budget} tokens first, then give the answer."
     name: ClassVar[str] = "prompted"
+    thinking_kind: ClassVar[ThinkingKind] = "prompted"
 
     def __post_init__(self) -> None:
         positive("thinking_budget", self.thinking_budget)
@@ -160,6 +163,7 @@ class Effort:
     effort: EffortLevel
     max_tokens: int | None = None
     name: ClassVar[str] = "effort"
+    thinking_kind: ClassVar[ThinkingKind] = "effort"
 
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from tsbench.strategies.base import answered, best, judged
 from tsbench.strategies.checks import positive
-from tsbench.strategies.vote import vote
+from tsbench.strategies.select import selected
 from tsbench.types import Ask, Draw, Message, Problem, Reply, Steps
 
 INSTRUCTION = "Check this reply and answer again, better if you can."
@@ -36,16 +35,6 @@ def revised(
         last = yield [revision(reply, instruction) for reply in last]
         replies += last
     return replies
-
-
-def selected(replies: Sequence[Reply], select: str) -> Steps:
-    """Return the last reply, the vote's, or the best by the verifier that `select` names."""
-    if select == "last":
-        return replies[-1]
-    if select == "vote":
-        return vote(replies)
-    given = answered(replies)
-    return best(given, (yield from judged(given, select)))
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tsbench.types import Problem, Reply, VerifierCall, VerifierReply
+from tsbench.types import Judge, Problem, VerifierCall, VerifierReply
 
 
 @dataclass(frozen=True)
@@ -13,10 +14,12 @@ class MeanLogprob:
 
     name: str = "logprob"
 
-    def request(self, problem: Problem, reply: Reply) -> VerifierCall | None:
+    def request(self, problem: Problem, ask: Judge) -> Sequence[VerifierCall]:
         """Need no call."""
-        return None
+        return ()
 
-    def score(self, problem: Problem, reply: Reply, verdict: VerifierReply | None) -> float | None:
+    def score(
+        self, problem: Problem, ask: Judge, verdicts: Sequence[VerifierReply]
+    ) -> float | None:
         """Return the reply's mean log-probability."""
-        return reply.logprob_mean
+        return ask.reply.logprob_mean

@@ -1,15 +1,16 @@
-"""The model judges a reply by itself: P(True) (Kadavath et al. 2022, arXiv 2207.05221)."""
+"""A model judges a reply by one word: P(True) (Kadavath et al. 2022, arXiv 2207.05221)."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tsbench.types import Message, Problem, Reply, VerifierCall, VerifierReply
+from tsbench.types import Judge, Problem, VerifierCall, VerifierReply
+from tsbench.verifiers.shown import Judged, share, shown
 
 
 @dataclass(frozen=True)
-class PTrue:
+class PTrue(Judged):
     """P(True) / (P(True) + P(False)) of the token after `question`.
 
     The score is None where neither word is among the `top_logprobs` likeliest tokens.
@@ -19,20 +20,13 @@ class PTrue:
     question: str = "Is this answer correct? Say True or False."
     top_logprobs: int = 10
 
-    def request(self, problem: Problem, reply: Reply) -> VerifierCall | None:
+    def request(self, problem: Problem, ask: Judge) -> Sequence[VerifierCall]:
         """Show the last question with the proposed answer, and ask for one word."""
-        asked = problem.messages[-1].content
-        shown = f"{asked}\nProposed answer: {reply.text.strip()}\n{self.question}"
-        return VerifierCall((Message("user", shown),), max_tokens=1, top_logprobs=self.top_logprobs)
+        turns = shown(problem, self.question, Proposed_answer=ask.reply)
+        return (VerifierCall(turns, max_tokens=1, top_logprobs=self.top_logprobs),)
 
-    def score(self, problem: Problem, reply: Reply, verdict: VerifierReply | None) -> float | None:
-        """Normalise the two words' probabilities, whatever their case and leading space."""
-        if verdict is None:
-            return None
-        mass = {"true": 0.0, "false": 0.0}
-        for token, logprob in verdict.first.items():
-            word = token.strip().lower()
-            if word in mass:
-                mass[word] += math.exp(logprob)
-        total = mass["true"] + mass["false"]
-        return mass["true"] / total if total > 0 else None
+    def score(
+        self, problem: Problem, ask: Judge, verdicts: Sequence[VerifierReply]
+    ) -> float | None:
+        """Normalise the two words' probabilities."""
+        return share(verdicts[0].first, "true", "false") if verdicts else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tsbench import sandbox
-from tsbench.types import Problem, Reply, VerifierCall, VerifierReply
+from tsbench.types import Judge, Problem, VerifierCall, VerifierReply
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,18 @@ class RunPublicTests:
     timeout: float = 10.0
     unsafe: bool = False
 
-    def request(self, problem: Problem, reply: Reply) -> VerifierCall | None:
+    def request(self, problem: Problem, ask: Judge) -> Sequence[VerifierCall]:
         """Need no call."""
-        return None
+        return ()
 
-    def score(self, problem: Problem, reply: Reply, verdict: VerifierReply | None) -> float | None:
+    def score(
+        self, problem: Problem, ask: Judge, verdicts: Sequence[VerifierReply]
+    ) -> float | None:
         """Run the program in the sandbox."""
-        if problem.public is None or reply.answer is None:
+        if problem.public is None or ask.reply.answer is None:
             return None
         result = sandbox.grade(
-            reply.answer,
+            ask.reply.answer,
             problem.public.entry_point,
             problem.public.cases,
             timeout=self.timeout,

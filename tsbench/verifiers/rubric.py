@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tsbench.types import Message, Problem, Reply, VerifierCall, VerifierReply
+from tsbench.types import Judge, Problem, VerifierCall, VerifierReply
+from tsbench.verifiers.shown import Judged, shown
 
 BEST = 9
 """The best mark: one digit, as many tokenizers begin a 10 with the token of a 1."""
 
 
 @dataclass(frozen=True)
-class Rubric:
+class Rubric(Judged):
     """The mark from 0 to 9 that the model gives a reply, as a share of 9.
 
     It is the expected mark over the digits among the `top_logprobs` likeliest first tokens:
@@ -29,26 +31,25 @@ class Rubric:
     max_tokens: int = 4
     top_logprobs: int = 20
 
-    def request(self, problem: Problem, reply: Reply) -> VerifierCall | None:
+    def request(self, problem: Problem, ask: Judge) -> Sequence[VerifierCall]:
         """Show the last question with the proposed answer, and ask for a mark."""
-        asked = problem.messages[-1].content
-        shown = f"{asked}\nProposed answer: {reply.text.strip()}\n{self.question}"
-        return VerifierCall(
-            (Message("user", shown),), max_tokens=self.max_tokens, top_logprobs=self.top_logprobs
-        )
+        turns = shown(problem, self.question, Proposed_answer=ask.reply)
+        return (VerifierCall(turns, max_tokens=self.max_tokens, top_logprobs=self.top_logprobs),)
 
-    def score(self, problem: Problem, reply: Reply, verdict: VerifierReply | None) -> float | None:
+    def score(
+        self, problem: Problem, ask: Judge, verdicts: Sequence[VerifierReply]
+    ) -> float | None:
         """Return the expected or the said mark over 9."""
-        if verdict is None:
+        if not verdicts:
             return None
         marks = [
             (int(token), math.exp(logprob))
-            for token, logprob in verdict.first.items()
+            for token, logprob in verdicts[0].first.items()
             if re.fullmatch(r"\s*[0-9]\s*", token)
         ]
         total = sum(chance for _, chance in marks)
         if total > 0:
             return sum(mark * chance for mark, chance in marks) / total / BEST
-        said = re.search(r"-?\d+(\.\d+)?", verdict.text)
+        said = re.search(r"-?\d+(\.\d+)?", verdicts[0].text)
         mark = float(said[0]) if said else -1.0
         return mark / BEST if 0 <= mark <= BEST else None
