@@ -82,7 +82,7 @@ class Fit:
                 raise ValueError(f"worth.{axis} is {value}; allowed is above 0.")
 
     def __call__(self) -> pd.DataFrame:
-        """Write curves, knees, matches, flips and verifiers as parquet; print and return the knees."""
+        """Write every table of the fit as parquet (docs/files.md), print the knees, return them."""
         with threadpool_limits(1, user_api="blas"):  # the matrices are small: threads only wait
             return self._fit()
 

@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tsbench.cells import ALL, Cell, Cells
-from tsbench.estimates import BEST, MAJORITY, ORACLE, WEIGHTED
+from tsbench.estimates import BEST, MAJORITY, WEIGHTED, deployable
 from tsbench.grid import binding, thin
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 SINGLE = "single"
-DRAWN = (MAJORITY, BEST, WEIGHTED, "mbr", "adaptive-vote", "window-vote", "usc", "fuse")
-"""Strategies whose budget counts draws of one pool: equal budgets of two see the same draws."""
+DRAWN = (
+    *(MAJORITY, BEST, WEIGHTED, "mbr", "adaptive-vote", "window-vote"),
+    *("tournament", "usc", "fuse"),
+)
+"""Strategies whose budget counts draws of a pool: equal budgets of two see the same draws."""
 BUDGETS = 5
 """The most budgets at which a strategy is compared with one rival."""
 CLOSE = 0.01
@@ -42,10 +45,11 @@ def matches(cells: Cells, *, axes: Sequence[str]) -> pd.DataFrame:
     Rivals are the two ways to spend draws that need no search: majority vote and best-of-n.
     Every strategy meets maj@k and best-of-n by its own verifier; where neither was run, every
     best-of-n. Of two rivals the later one in the order maj@k, best-of-n:A, best-of-n:B meets the
-    earlier. Pools under a thinking budget meet rivals under the same one. pass@k, which cannot be
-    deployed, and a single pass, with which every pool begins, meet no one. A strategy is compared
-    at no more than 5 of its budgets, geometric, and over a pool from 2 draws on. Only the class
-    as a whole is compared, on each of `axes` where spend is known by problem.
+    earlier. Pools of thoughts, as in "maj@k (thinking 64)", have rivals of their own, and the
+    first of these meets those of the plain pool. Strategies that need an oracle, and a single
+    pass, with which every pool begins, meet no one. A strategy is compared at no more than 5 of
+    its budgets, geometric, and with a rival over its own pool from 2 draws on. Only the class as a
+    whole is compared, on each of `axes` where spend is known by problem.
 
     `matched` says how a rival stands:
 
@@ -57,7 +61,7 @@ def matches(cells: Cells, *, axes: Sequence[str]) -> pd.DataFrame:
     - "largest": at its largest budget, where that spends less than the strategy, so spend is not
       equal and `spend_ratio` says by how much. Where even its smallest budget spends more there
       is no row.
-    - "budget": at the same number of draws of the pool (see DRAWN), so that an early stop or a
+    - "budget": at the same number of draws of one pool (see DRAWN), so that an early stop or a
       verifier shows in `spend_ratio`. Left out where spends differ by less than 1 %: the row of
       equal spend says the same.
 
@@ -101,16 +105,20 @@ def matches(cells: Cells, *, axes: Sequence[str]) -> pd.DataFrame:
 
 def _pairs(strategies: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield every strategy with each of its rivals."""
-    for strategy in strategies:
-        kind, verifier, pool = _parts(strategy)
-        if kind in (ORACLE, SINGLE):
-            continue
-        rivals = [s for s in strategies if _parts(s)[0] in (MAJORITY, BEST) and _parts(s)[2] == pool]
-        rivals.sort(key=lambda rival: (not rival.startswith(MAJORITY), rival))
-        earlier = rivals[: rivals.index(strategy)] if strategy in rivals else rivals
+    useful = [s for s in strategies if deployable(s) and _parts(s)[0] != SINGLE]
+    for strategy in useful:
+        _, verifier, pool = _parts(strategy)
+        earlier = _earlier(strategy, useful, pool) or _earlier(strategy, useful, "")
         own = [r for r in earlier if _parts(r)[0] == MAJORITY or _parts(r)[1] == verifier]
         for rival in own or earlier:
             yield strategy, rival
+
+
+def _earlier(strategy: str, strategies: Sequence[str], pool: str) -> list[str]:
+    """Return the rivals over a pool, those before `strategy` where that is one of them."""
+    over = [s for s in strategies if _parts(s)[0] in (MAJORITY, BEST) and _parts(s)[2] == pool]
+    over.sort(key=lambda rival: (not rival.startswith(MAJORITY), rival))
+    return over[: over.index(strategy)] if strategy in over else over
 
 
 def _parts(strategy: str) -> tuple[str, str, str]:
@@ -140,17 +148,16 @@ class _Curve:
 
         None where the smallest spends more, and for a curve of one budget.
         """
-        means = self.S.mean(axis=0)
-        keep = binding(means, 1.0)
-        means = means[keep]
+        keep = binding(self.S.mean(axis=0), 1.0)
+        means = self.S.mean(axis=0)[keep]
         if keep.size < 2 or spend < means[0] * (1.0 - CLOSE):
             return None
         if spend > means[-1] * (1.0 + CLOSE):
             return self.standing(int(keep[-1]), "largest")
-        place = min(int(np.searchsorted(means, spend, side="right")) - 1, keep.size - 2)
-        low, high = keep[max(place, 0)], keep[max(place, 0) + 1]
-        span = self.S[:, high].mean() - self.S[:, low].mean()
-        share = float(np.clip((spend - self.S[:, low].mean()) / span, 0.0, 1.0))
+        left = min(max(int(np.searchsorted(means, spend, side="right")) - 1, 0), keep.size - 2)
+        low, high = keep[left : left + 2]
+        span = means[left + 1] - means[left]
+        share = float(np.clip((spend - means[left]) / span, 0.0, 1.0))
         budget, Z, S = (
             (1.0 - share) * table[..., low] + share * table[..., high]
             for table in (self.budgets, self.Z, self.S)
@@ -208,7 +215,8 @@ class _Pair:
         """Yield every row of the pair."""
         if not self.clusters.size:
             return
-        drawn = _parts(self.strategy)[0] in DRAWN
+        kind, _, pool = _parts(self.strategy)
+        drawn = kind in DRAWN and pool == _parts(self.rival)[2]
         budgets = np.flatnonzero(self.mine.budgets > 1) if drawn else self.mine.budgets.argsort()
         for place in budgets[thin(self.mine.budgets[budgets], most=BUDGETS)]:
             spend = self.mine.S[:, place]

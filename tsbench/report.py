@@ -746,10 +746,10 @@ def reading(step: float) -> str:
         "Bands": "hold for all budgets of a line at once, and are over problems, not over draws.",
         "Oracle coverage": "(pass@k) counts a problem as solved when any of k draws is right: what "
         "perfect selection would reach. It is an estimate and cannot be deployed.",
-        "Better and worse": "are differences whose 95 % interval, over the same problems, leaves out "
-        "zero; \u201ccannot tell\u201d is not \u201cequal\u201d, so read the interval. Each stands by itself: of "
-        "twenty comparisons without a difference one is said to have one. \u201cIn all rows at "
-        "once\u201d holds for all comparisons of the class together.",
+        "Better and worse": "are differences whose 95 % interval, over the same problems, leaves "
+        "out zero. \u201cCannot tell\u201d is not \u201cequal\u201d: read the interval. Each stands "
+        "by itself, so of twenty comparisons without a difference one is said to have one; "
+        "\u201cin all rows at once\u201d holds for all comparisons of the class together.",
         "The frontier": "is the best deployable strategy at each spend, chosen on one half of the "
         "problems and valued on the other. What to use is its choice at its knee.",
         "Spend": "is measured, not nominal: verifier calls and discarded draws count. FLOPs are "

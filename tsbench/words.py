@@ -42,6 +42,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "revise": ("self-revision chosen", "revise"),
     "revise-grid": ("chains of revisions chosen", "grid"),
     "beam": ("beam search", "beam"),
+    "tournament": ("tournament judged", "tournament"),
     "dvts": ("diverse tree search", "DVTS"),
     "ab-mcts": ("wider-or-deeper tree search", "AB-MCTS"),
 }
