@@ -166,7 +166,7 @@ def test_comparisons_say_against_whom_at_what_spend_and_how_sure(tmp_path: Path)
         [
             toy.match("beam:p_true", 4),
             toy.match("beam:p_true", 8, matched="largest", rival_budget=32, spend_ratio=2.0),
-            toy.match("best-of-n:p_true", 8, rival_budget=9.0, **best),
+            toy.match("best-of-n:p_true", 8, rival_budget=9.0, flags="2 left out", **best),
             toy.match("adaptive-vote", 32, ratio_low=0.52, ratio_high=0.65, **stopped),
             toy.match("adaptive-vote", 32, axis="flops"),
             toy.match("adaptive-vote", 32, task_class="code"),
@@ -180,14 +180,16 @@ def test_comparisons_say_against_whom_at_what_spend_and_how_sure(tmp_path: Path)
     )
     assert spend == (
         "beam search by p_true 4 paths majority vote 4.2 draws on average "
-        "\u22122.1 \u22125.0 to +0.8 cannot tell 100 50.0 % 52.1 % best-of-n by P(True) 8 draws majority vote 9 draws +4.0 "
-        "+1.0 to +7.0 better in all rows at once 100 50.0 % 52.1 %"
+        "\u22122.1 \u22125.0 to +0.8 cannot tell 100 50.0 % 52.1 % "
+        "best-of-n by P(True) 8 draws majority vote 9 draws "
+        "+4.0 +1.0 to +7.0 better in all rows at once 100 50.0 % 52.1 %"
     )
     assert budget == (
         "vote that stops when sure 32 draws majority vote 32 draws \u22120.3 \u22125.0 to +0.8 "
         "cannot tell 58 % 52 % to 65 % 50.0 % 52.1 %"
     )
     assert "32\u00a0draws, its most, at 50\u202f% of the spend" in every
+    assert "best-of-n by P(True) against majority vote: 2 left out" in page.text
     assert "Comparisons at every budget" in page.text
 
 

@@ -35,11 +35,15 @@ SAMPLES = [
 SIMULATED = "simulated model"
 COMPARED = ["strategy", "against", "difference in points", "verdict"]
 SPEND = (
-    "At equal spend, on the same problems: each strategy against majority vote, and against "
-    "best-of-n by its own verifier. Between two of its budgets the rival tosses a coin for each "
-    "problem, so that it spends as much. Shown is the largest budget that a rival can match."
+    "At equal spend, on the same problems: each strategy against majority vote and best-of-n by "
+    "its own verifier or, where neither was run, every best-of-n. Between two of its budgets the "
+    "rival tosses a coin for each problem, so that it spends as much. Shown is the largest budget "
+    "that the rival can match."
 )
-BUDGET = "At equal budget: the same number of draws, and what they cost."
+BUDGET = (
+    "At equal budget, on the same problems: the same number of draws, and what they cost. What "
+    "stops early without losing accuracy saves the rest of the rival\u2019s spend."
+)
 
 Drawn = dict[str, tuple[Figure, str]]
 
@@ -424,8 +428,10 @@ def matches_tables(run: Run, part: Part) -> str:
     rows = run.matches[mine & (run.matches["axis"] == main)]
     budget = rows[rows["matched"] == "budget"]
     spend = rows.drop(budget.index)
-    first = spend_table(last(spend), main, SPEND) + budget_table(last(budget), BUDGET)
-    if len(last(spend)) + len(last(budget)) == len(rows):
+    shown = last(spend), last(budget)
+    first = spend_table(shown[0], main, SPEND) + budget_table(shown[1], BUDGET)
+    first += items(dict.fromkeys(flag for rows in shown for flag in flagged(rows)))
+    if sum(map(len, shown)) == len(rows):
         return first
     every = spend_table(spend, main, "At equal spend.") + budget_table(budget, "At equal budget.")
     return f"{first}<details><summary>Comparisons at every budget</summary>{every}</details>"
@@ -435,6 +441,14 @@ def last(rows: pd.DataFrame) -> pd.DataFrame:
     """Return each pair's comparison at the largest budget, at equal spend where there is one."""
     order = rows.assign(equal=rows["matched"] != "largest").sort_values(["equal", "budget"])
     return order.drop_duplicates(["strategy", "rival"], keep="last").sort_index()
+
+
+def flagged(rows: pd.DataFrame) -> list[str]:
+    """Return what to know of comparisons before they are used."""
+    return [
+        f"{words.name(row['strategy'])} against {words.name(row['rival'])}: {row['flags']}"
+        for _, row in rows[rows["flags"] != ""].iterrows()
+    ]
 
 
 def spend_table(rows: pd.DataFrame, axis: str, caption: str) -> str:
@@ -747,8 +761,8 @@ def reading(step: float) -> str:
         "Oracle coverage": "(pass@k) counts a problem as solved when any of k draws is right: what "
         "perfect selection would reach. It is an estimate and cannot be deployed.",
         "Better and worse": "are differences whose 95 % interval, over the same problems, leaves "
-        "out zero. \u201cCannot tell\u201d is not \u201cequal\u201d: read the interval. Each stands "
-        "by itself, so of twenty comparisons without a difference one is said to have one; "
+        "out zero. \u201cCannot tell\u201d is not \u201cequal\u201d: read the interval. Each "
+        "stands by itself, so of twenty comparisons without a difference one is said to have one; "
         "\u201cin all rows at once\u201d holds for all comparisons of the class together.",
         "The frontier": "is the best deployable strategy at each spend, chosen on one half of the "
         "problems and valued on the other. What to use is its choice at its knee.",
