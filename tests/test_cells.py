@@ -38,6 +38,25 @@ def test_cells_of_draws_are_the_cells_of_their_outcomes():
         assert cell.means[columns].to_numpy() == pytest.approx(other.means[columns].to_numpy())
 
 
+def test_the_spends_of_each_problem_are_held_for_the_class_as_a_whole():
+    table = draws(np.linspace(0.1, 0.9, 12)).assign(stratum="level1")
+    table.loc[table["problem_id"] == 3, "tokens"] = np.nan
+    mean = table.groupby("problem_id")["tokens"].mean().to_numpy()
+    for cells in (
+        cells_of_draws(tally([table])),
+        cells_of_outcomes(outcomes_from_samples(table.sample(frac=1.0, random_state=0))),
+    ):
+        cell = cells["math", ALL, "unknown", "maj@k"]
+        order = cell.problems.get_indexer([f"math/{q}" for q in range(12)])
+        assert cell.spent["tokens"][order] == pytest.approx(
+            np.outer(mean, cell.budgets), nan_ok=True
+        )
+        assert np.nanmean(cell.spent["tokens"], axis=0) == pytest.approx(cell.means["tokens"])
+        few = cell.at(np.array([0, 3]))
+        assert few.spent["asks"].tolist() == [[1.0, 4.0]] * 12
+        assert cells["math", "level1", "unknown", "maj@k"].spent == {}
+
+
 def test_unequal_pools_count_a_problem_once_and_reach_what_nine_in_ten_have():
     table = draws(np.full(20, 0.5))
     table = table[(table["problem_id"] > 1) | (table.groupby("problem_id").cumcount() < 3)]

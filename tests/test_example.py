@@ -60,4 +60,6 @@ def test_a_fit_says_what_the_recorded_verifiers_are_worth(tmp_path: Path) -> Non
     assert tests["reached"] == pytest.approx(best["accuracy"].iloc[-1])
     page = Report(run=str(again))().read_text(encoding="utf-8")
     assert "within problems" in page
+    assert page.count("At equal spend, on the same problems") == 3
+    assert "best-of-n by P(True)" in page[page.index("At equal budget") :]
     assert (again / "figures" / "code-verifiers.png").is_file()

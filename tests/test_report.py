@@ -159,6 +159,44 @@ def test_a_real_model_is_not_called_simulated(whole: tuple[str, Page]) -> None:
     assert "simulated" not in whole[1].text.lower()
 
 
+def test_comparisons_say_against_whom_at_what_spend_and_how_sure(tmp_path: Path) -> None:
+    stopped = {"matched": "budget", "rival_budget": 32, "difference": -0.003, "spend_ratio": 0.58}
+    best = {"verdict": "better", "low": 0.01, "all_low": 0.001, "difference": 0.04, "high": 0.07}
+    table = pd.DataFrame(
+        [
+            toy.match("beam:p_true", 4),
+            toy.match("beam:p_true", 8, matched="largest", rival_budget=32, spend_ratio=2.0),
+            toy.match("best-of-n:p_true", 8, rival_budget=9.0, flags="2 left out", **best),
+            toy.match("adaptive-vote", 32, ratio_low=0.52, ratio_high=0.65, **stopped),
+            toy.match("adaptive-vote", 32, axis="flops"),
+            toy.match("adaptive-vote", 32, task_class="code"),
+        ]
+    )
+    html, page = written(toy.run_folder(tmp_path, matches_table=table))
+    first, _, every = html[html.index("At equal spend") :].partition("<details>")
+    spend, budget = (
+        " ".join(Page(rows + "</tbody>").text.split())
+        for rows in re.findall(r"<tbody>.*?(?=</tbody>)", first, flags=re.DOTALL)
+    )
+    assert spend == (
+        "beam search by p_true 4 paths majority vote 4.2 draws on average "
+        "\u22122.1 \u22125.0 to +0.8 cannot tell 100 50.0 % 52.1 % "
+        "best-of-n by P(True) 8 draws majority vote 9 draws "
+        "+4.0 +1.0 to +7.0 better in all rows at once 100 50.0 % 52.1 %"
+    )
+    assert budget == (
+        "vote that stops when sure 32 draws majority vote 32 draws \u22120.3 \u22125.0 to +0.8 "
+        "cannot tell 58 % 52 % to 65 % 50.0 % 52.1 %"
+    )
+    assert "32\u00a0draws, its most, at 50\u202f% of the spend" in every
+    assert "best-of-n by P(True) against majority vote: 2 left out" in page.text
+    assert "Comparisons at every budget" in page.text
+
+
+def test_without_comparisons_there_is_no_table_of_them(whole: tuple[str, Page]) -> None:
+    assert "At equal spend" not in whole[1].text
+
+
 def test_names_from_data_are_escaped(tmp_path: Path) -> None:
     hostile = "<i>&\"'</i>"
     lines, rows = toy.curves((hostile,), model=hostile), toy.knees((hostile,))
@@ -166,11 +204,13 @@ def test_names_from_data_are_escaped(tmp_path: Path) -> None:
         for column in {"strategy", "chosen"} & set(table.columns):
             table[column] = table[column].replace("best-of-n:logprob", "<u>mine</u>")
     rows = rows.assign(model=hostile, flags="<s>flag</s>", params="<q>", family="<q>")
+    match = toy.match("<u>mine</u>", 4, model=hostile, task_class=hostile, rival="<em>")
     html, page = written(
         toy.run_folder(
             tmp_path,
             curves_table=lines,
             knees_table=rows,
+            matches_table=pd.DataFrame([match]),
             samples_table=toy.samples().assign(task_class=hostile, status="<em>"),
             manifest_json=toy.manifest(sandbox={"<var>": "<kbd>"}, seed="<sub>"),
         )

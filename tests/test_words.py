@@ -38,6 +38,7 @@ def test_shares_and_differences() -> None:
     assert words.points(0.01) == "1\u00a0point"
     assert words.points(0.005) == "0.5\u00a0points"
     assert words.points(-0.031) == "\u22123.1\u00a0points"
+    assert [words.change(v) for v in (0.021, -0.003, -0.0004)] == ["+2.1", "\u22120.3", "0.0"]
 
 
 def test_a_probability_is_never_certain() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,8 @@ class Cell:
     `means` has a row per budget: the columns of SPENDS that are known, `cap_hit_rate`,
     `missing_rate`, and the accuracy if everything missing were wrong (`if_wrong`) or right
     (`if_right`). `dropped` problems lack a budget. `unpriced` is the share of draws whose tokens
-    are not known, `draws` the fewest and most draws of a problem.
+    are not known, `draws` the fewest and most draws of a problem. `spent` has each row's own
+    spends (rows, budgets), NaN where not known; it is held for the stratum ALL alone.
     """
 
     problems: pd.Index
@@ -53,6 +54,7 @@ class Cell:
     clusters: Counts | None = None
     unpriced: float = 0.0
     draws: tuple[int, int] | None = None
+    spent: Mapping[str, Array] = field(default_factory=dict)
 
     def spends(self, axis: str) -> bool:
         """Say whether the spend on `axis` is known, and not zero, at every budget."""
@@ -61,7 +63,11 @@ class Cell:
     def at(self, keep: Counts) -> Cell:
         """Return the cell at the budgets with these indices."""
         return replace(
-            self, budgets=self.budgets[keep], Z=self.Z[:, keep], means=self.means.iloc[keep]
+            self,
+            budgets=self.budgets[keep],
+            Z=self.Z[:, keep],
+            means=self.means.iloc[keep],
+            spent={axis: spend[:, keep] for axis, spend in self.spent.items()},
         )
 
 
@@ -105,7 +111,7 @@ def cells_of_outcomes(outcomes: pd.DataFrame) -> Cells:
     cells: Cells = {}
     for (task_class, model, strategy), rows in table.groupby(["task_class", "model", "strategy"]):
         for stratum, part in [(ALL, rows), *rows.groupby("stratum")]:
-            cell = _of_rows(part)
+            cell = _of_rows(part, whole=stratum == ALL)
             if cell is not None:
                 cells[str(task_class), str(stratum), str(model), str(strategy)] = cell
     return _known(cells)
@@ -176,34 +182,48 @@ def _pooled(
     if verifier is not None:
         found += estimates_by_score(pools, verifier)
     cells: Cells = {}
+    parts = [(stratum, entries, entries[n[entries] >= K]) for stratum, entries in strata]
+    held = {
+        (stratum, verified): _held(columns, kept, stratum)
+        for stratum, _, kept in parts
+        for verified, columns in spent.items()
+    }
     for estimate in found:
-        for stratum, entries in strata:
-            kept = entries[n[entries] >= K]
+        for stratum, entries, kept in parts:
             if kept.size:
+                mean, each = held[stratum, estimate.verified]
                 cells[label[0], stratum, label[1], named(estimate.strategy, label[2])] = Cell(
                     problems=pd.Index(problems[kept] + half[kept]),
                     budgets=np.arange(1, K + 1),
                     Z=estimate.accuracy[kept, :K],
-                    means=_means(pools, estimate, spent[estimate.verified], entries, kept, K),
+                    means=_means(pools, estimate, mean, entries, kept, K),
                     dropped=entries.size - kept.size,
                     samples=int(n[kept].sum()),
                     n_problems=problems[kept].nunique(),
                     clusters=None if clusters is None else _codes(clusters.iloc[kept]),
                     unpriced=_unpriced(pools, kept),
                     draws=(int(n[kept].min()), int(n[kept].max())),
+                    spent=each,
                 )
     return cells
+
+
+def _held(
+    spent: Mapping[str, Array], kept: Counts, stratum: str
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the mean spends of the kept entries and, for the class as a whole, each one's own."""
+    mine = {axis: values[kept] for axis, values in spent.items()}
+    return {axis: _mean(values) for axis, values in mine.items()}, mine if stratum == ALL else {}
 
 
 def _means(
     pools: Tally, estimate: Estimate, spent: dict[str, Array], entries: Counts, kept: Counts, K: int
 ) -> pd.DataFrame:
     counts = pools.counts.iloc[kept]
-    columns = {name: _mean(values[kept]) for name, values in spent.items()}
     gone = entries[pools.counts["n"].to_numpy()[entries] == 0]
     size = kept.size + gone.size
     return pd.DataFrame(
-        columns
+        spent
         | {
             "cap_hit_rate": (counts["truncated"] / counts["n"]).mean(),
             "missing_rate": (_missing(pools, kept).sum() + gone.size) / size,
@@ -264,7 +284,7 @@ def _outcome_table(outcomes: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _of_rows(rows: pd.DataFrame) -> Cell | None:
+def _of_rows(rows: pd.DataFrame, *, whole: bool) -> Cell | None:
     columns = [column for column in SPENDS if column in rows]
     known = rows[rows["correct"].notna()]
     each = known.groupby(["problem", "budget"])[["correct", *columns]].mean()
@@ -277,6 +297,8 @@ def _of_rows(rows: pd.DataFrame) -> Cell | None:
     asked = rows[rows["problem"].isin(wide.index) | lost]
     rates = asked.groupby(["problem", "budget"])[list(RATES)].mean().groupby("budget").mean()
     means = inside.groupby("budget")[columns].mean().join(rates)
+    full = inside[inside.index.get_level_values("budget").isin(wide.columns)]
+    spent = {axis: full[axis].to_numpy(float).reshape(wide.shape) for axis in columns}
     pooled = "pool" in known and known["pool"].notna().all()
     clusters = None
     if "cluster" in known and known["cluster"].notna().any():
@@ -290,4 +312,5 @@ def _of_rows(rows: pd.DataFrame) -> Cell | None:
         samples=int(known.groupby("problem")["pool"].max().sum()) if pooled else len(known),
         n_problems=len(wide),
         clusters=clusters,
+        spent=spent if whole else {},
     )

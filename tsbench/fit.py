@@ -1,4 +1,4 @@
-"""The command `tsbench fit`: outcomes or samples in, curves, knees and flips out."""
+"""The command `tsbench fit`: outcomes or samples in, curves, knees, matches and flips out."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tsbench.cells import ALL, THIRDS, Cells, cells_of_draws, cells_of_outcomes
 from tsbench.curves import curves, knees
 from tsbench.estimates import SPENDS
 from tsbench.flips import flips
+from tsbench.matches import matches
 from tsbench.rocs import READ as JUDGE
 from tsbench.rocs import judged, points, rocs
 from tsbench.tally import READ, accuracies, require, tally
@@ -81,7 +82,7 @@ class Fit:
                 raise ValueError(f"worth.{axis} is {value}; allowed is above 0.")
 
     def __call__(self) -> pd.DataFrame:
-        """Write curves, knees, flips and verifiers as parquet, print the knees and return them."""
+        """Write every table of the fit as parquet (docs/files.md), print the knees, return them."""
         with threadpool_limits(1, user_api="blas"):  # the matrices are small: threads only wait
             return self._fit()
 
@@ -92,6 +93,8 @@ class Fit:
         folder.mkdir(parents=True, exist_ok=True)
         curves(cells, seed=self.seed).to_parquet(folder / "curves.parquet", index=False)
         found.to_parquet(folder / "knees.parquet", index=False)
+        matched = matches(cells, axes=list(dict.fromkeys(found["axis"])))
+        matched.to_parquet(folder / "matches.parquet", index=False)
         if flipped is not None:
             flipped.to_parquet(folder / "flips.parquet", index=False)
         for name, table in self._verifiers().items():

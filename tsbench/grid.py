@@ -14,18 +14,18 @@ BINDS = 1.02
 """A budget binds when it spends this many times as much as every one before."""
 
 
-def thin(budgets: Counts | Array, *, odd: bool = False) -> Counts:
-    """Return the indices of at most ten budgets, geometric, the first and last among them.
+def thin(budgets: Counts | Array, *, odd: bool = False, most: int = BUDGETS) -> Counts:
+    """Return the indices of at most `most` budgets, geometric, the first and last among them.
 
     With `odd` only odd budgets: of two answers, maj@2k is maj@(2k-1) over again.
     """
     index = np.arange(budgets.size)
     if odd and (budgets % 2 == 1).sum() >= 2:
         index = index[budgets % 2 == 1]
-    if index.size <= BUDGETS:
+    if index.size <= most:
         return index
     place = np.log(np.maximum(budgets[index], 0.5))
-    targets = np.linspace(place[0], place[-1], BUDGETS)
+    targets = np.linspace(place[0], place[-1], most)
     return np.unique(index[np.abs(place[:, None] - targets[None, :]).argmin(axis=0)])
 
 

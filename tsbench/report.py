@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,17 @@ SAMPLES = [
     *("prompt_tokens", "cached_tokens", "completion_tokens"),
 ]
 SIMULATED = "simulated model"
+COMPARED = ["strategy", "against", "difference in points", "verdict"]
+SPEND = (
+    "At equal spend, on the same problems: each strategy against majority vote and best-of-n by "
+    "its own verifier or, where neither was run, every best-of-n. Between two of its budgets the "
+    "rival tosses a coin for each problem, so that it spends as much. Shown is the largest budget "
+    "that the rival can match."
+)
+BUDGET = (
+    "At equal budget, on the same problems: the same number of draws, and what they cost. What "
+    "stops early without losing accuracy saves the rest of the rival\u2019s spend."
+)
 
 Drawn = dict[str, tuple[Figure, str]]
 
@@ -76,6 +87,7 @@ class Run:
     folder: Path
     curves: pd.DataFrame
     knees: pd.DataFrame
+    matches: pd.DataFrame | None
     flips: pd.DataFrame | None
     verifiers: pd.DataFrame | None
     roc: pd.DataFrame | None
@@ -147,6 +159,7 @@ def read(folder: Path) -> Run:
         folder,
         curves.assign(stratum=curves["stratum"].fillna(ALL)),
         knees.assign(stratum=knees["stratum"].fillna(ALL)),
+        optional(folder / "matches.parquet"),
         optional(folder / "flips.parquet"),
         optional(folder / "verifiers.parquet"),
         optional(folder / "roc.parquet"),
@@ -343,6 +356,7 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
             drawn.pop(main, ""),
             knees_table(run, part),
             *drawn.values(),
+            matches_tables(run, part),
             verifiers_table(run, part),
             levels_table(run, part),
             flips_table(run, part),
@@ -403,6 +417,89 @@ def knees_table(run: Run, part: Part) -> str:
         + items(f"{', '.join(who)}: {flag}" for flag, who in flags.items())
         + f"<details><summary>Fitted shapes and other thresholds</summary>{more}</details>"
     )
+
+
+def matches_tables(run: Run, part: Part) -> str:
+    """Return a class's strategies against their rivals; nothing where none was compared."""
+    if run.matches is None:
+        return ""
+    main = run.axes[0]
+    mine = (run.matches["model"] == part.model) & (run.matches["task_class"] == part.task_class)
+    rows = run.matches[mine & (run.matches["axis"] == main)]
+    budget = rows[rows["matched"] == "budget"]
+    spend = rows.drop(budget.index)
+    shown = last(spend), last(budget)
+    first = spend_table(shown[0], main, SPEND) + budget_table(shown[1], BUDGET)
+    first += items(dict.fromkeys(flag for rows in shown for flag in flagged(rows)))
+    if sum(map(len, shown)) == len(rows):
+        return first
+    every = spend_table(spend, main, "At equal spend.") + budget_table(budget, "At equal budget.")
+    return f"{first}<details><summary>Comparisons at every budget</summary>{every}</details>"
+
+
+def last(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return each pair's comparison at the largest budget, at equal spend where there is one."""
+    order = rows.assign(equal=rows["matched"] != "largest").sort_values(["equal", "budget"])
+    return order.drop_duplicates(["strategy", "rival"], keep="last").sort_index()
+
+
+def flagged(rows: pd.DataFrame) -> list[str]:
+    """Return what to know of comparisons before they are used."""
+    return [
+        f"{words.name(row['strategy'])} against {words.name(row['rival'])}: {row['flags']}"
+        for _, row in rows[rows["flags"] != ""].iterrows()
+    ]
+
+
+def spend_table(rows: pd.DataFrame, axis: str, caption: str) -> str:
+    """Return comparisons at equal spend; nothing for no rows."""
+    lines = [
+        [
+            *compared(row),
+            number(words.amount(row["spend"], axis)),
+            *(number(words.percent(row[c], 1)) for c in ("accuracy", "rival_accuracy")),
+        ]
+        for _, row in rows.iterrows()
+    ]
+    head = [*COMPARED, words.AXES[axis].unit, "accuracy", "rival\u2019s"]
+    return table(caption, head, lines, 3) if lines else ""
+
+
+def budget_table(rows: pd.DataFrame, caption: str) -> str:
+    """Return comparisons at equal budget with the share of the spend; nothing for no rows."""
+    lines = [
+        [
+            *compared(row),
+            td(words.percent(row["spend_ratio"]), span(row, "ratio", words.percent)),
+            *(number(words.percent(row[c], 1)) for c in ("accuracy", "rival_accuracy")),
+        ]
+        for _, row in rows.iterrows()
+    ]
+    head = [*COMPARED, "of the rival\u2019s spend", "accuracy", "rival\u2019s"]
+    return table(caption, head, lines, 2) if lines else ""
+
+
+def compared(row: pd.Series) -> list[str]:
+    """Return the cells that say who is compared with whom, and how it ends."""
+    strategy, rival = str(row["strategy"]), str(row["rival"])
+    draws = words.budget(rival, row["rival_budget"])
+    if row["matched"] == "largest":
+        draws += f", its most, at {words.percent(1 / row['spend_ratio'])} of the spend"
+    elif row["rival_budget"] % 1:
+        draws = f"{row['rival_budget']:.1f}{words.SPACE}draws on average"
+    sure = row["all_low"] > 0 or row["all_high"] < 0
+    return [
+        th(words.name(strategy), words.budget(strategy, row["budget"])),
+        td(words.name(rival), draws),
+        td(words.change(row["difference"]), span(row, "", words.change)),
+        td(row["verdict"], "in all rows at once" if sure else ""),
+    ]
+
+
+def span(row: pd.Series, of: str, said: Callable[[float], str]) -> str:
+    """Return an interval in words, nothing where there is none."""
+    low, high = (words.given(row[f"{of}_{end}".strip("_")]) for end in ("low", "high"))
+    return "" if low is None or high is None else words.between(said(low), said(high))
 
 
 def verifiers_table(run: Run, part: Part) -> str:
@@ -663,6 +760,10 @@ def reading(step: float) -> str:
         "Bands": "hold for all budgets of a line at once, and are over problems, not over draws.",
         "Oracle coverage": "(pass@k) counts a problem as solved when any of k draws is right: what "
         "perfect selection would reach. It is an estimate and cannot be deployed.",
+        "Better and worse": "are differences whose 95 % interval, over the same problems, leaves "
+        "out zero. \u201cCannot tell\u201d is not \u201cequal\u201d: read the interval. Each "
+        "stands by itself, so of twenty comparisons without a difference one is said to have one; "
+        "\u201cin all rows at once\u201d holds for all comparisons of the class together.",
         "The frontier": "is the best deployable strategy at each spend, chosen on one half of the "
         "problems and valued on the other. What to use is its choice at its knee.",
         "Spend": "is measured, not nominal: verifier calls and discarded draws count. FLOPs are "

@@ -42,6 +42,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "revise": ("self-revision chosen", "revise"),
     "revise-grid": ("chains of revisions chosen", "grid"),
     "beam": ("beam search", "beam"),
+    "tournament": ("tournament judged", "tournament"),
     "dvts": ("diverse tree search", "DVTS"),
     "ab-mcts": ("wider-or-deeper tree search", "AB-MCTS"),
 }
@@ -147,6 +148,12 @@ def points(value: float) -> str:
     """Return a difference of accuracies as "3.1 points", and 0.01 as "1 point"."""
     number = f"{100 * value:.1f}".removesuffix(".0").replace("-", "\u2212")
     return f"{number}{SPACE}point{'' if number == '1' else 's'}"
+
+
+def change(value: float) -> str:
+    """Return a difference of accuracies in points, with its sign: "+2.1"."""
+    rounded = round(100 * value, 1)
+    return f"{rounded:+.1f}".replace("-", "\u2212") if rounded else "0.0"
 
 
 def area(row: pd.Series, name: str) -> tuple[str, str]:
