@@ -76,7 +76,7 @@ def matches(cells: Cells, *, axes: Sequence[str]) -> pd.DataFrame:
     Min 2005, Statistics in Medicine 24:729), each by the square difference m that a problem has:
     the mean over the problems that differ, weighted by how much they do, and with 0.3 of a problem
     that differs by 1. It is 1 for runs that are right or wrong, and less for expectations over a
-    pool that differ a little in every problem (docs/adr/0007-matches.md).
+    pool that differ a little in every problem (docs/adr/0009-matches.md).
     `spend_ratio` is strategy over rival, with a t interval of its logarithm, without that doubt:
     ratios that are equal in all problems are taken to be exact.
 
