@@ -21,6 +21,7 @@ def groups() -> list[tuple[str, str]]:
         for folder in sorted(CONF.iterdir())
         if folder.is_dir()
         for file in sorted(folder.glob("*.yaml"))
+        if folder.name != "experiment"
     ]
 
 
@@ -41,6 +42,15 @@ def test_every_option_instantiates(group: str, name: str, tmp_path: Path) -> Non
         OmegaConf.update(part, "model", {"base_url": "http://127.0.0.1:1/v1", "name": "m"})
     made = instantiate(part, _convert_="all")
     assert not isinstance(made, dict), f"{group}/{name} has no _target_"
+
+
+@pytest.mark.parametrize("name", [file.stem for file in (CONF / "experiment").glob("*.yaml")])
+def test_every_experiment_is_a_sweep_that_can_be_run(name: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("sweep", overrides=[f"experiment={name}", "limit=2"])
+    sweep = instantiate(config, _convert_="all")
+    assert sweep.run == f"runs/{name}"
+    assert all(items and strategies for _, items, strategies in sweep.plan())
 
 
 @pytest.mark.parametrize("command", commands())

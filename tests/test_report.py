@@ -193,6 +193,14 @@ def test_comparisons_say_against_whom_at_what_spend_and_how_sure(tmp_path: Path)
     assert "Comparisons at every budget" in page.text
 
 
+def test_what_every_strategy_reached_is_its_best_budget_with_its_spend(
+    whole: tuple[str, Page],
+) -> None:
+    reached = whole[1].text.partition("Every strategy at its smallest budget")[2]
+    row = reached.partition("best-of-n by log-probability")[2][:120]
+    assert row.startswith(" 41 % 1 draw 47 % 39 to 55 %, 4 draws 96 tokens 26 GFLOPs"), row
+
+
 def test_without_comparisons_there_is_no_table_of_them(whole: tuple[str, Page]) -> None:
     assert "At equal spend" not in whole[1].text
 

@@ -404,6 +404,22 @@ def test_treatments_of_thinking_are_recorded(endpoint: Endpoint, tmp_path: Path)
     assert sorted({params["effort"] for params in efforts}) == ["high", "low"]
 
 
+def test_tokens_of_thought_are_those_of_the_steps_or_what_the_endpoint_counts(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    strategies = (Truncated(8), Prompted(8), Single())
+    found, _ = run(endpoint, tmp_path, *strategies, api="completions")
+    samples = read_samples(tmp_path)
+    steps = samples[samples["partial"]].set_index("problem_id")["completion_tokens"]
+    truncated, prompted, single = ({o.problem_id: o.thoughts for o in ran} for ran in found)
+    assert truncated == steps.to_dict()
+    worded = samples[samples["thinking_kind"] == "prompted"].set_index("problem_id")
+    assert prompted == worded["completion_tokens"].to_dict()
+    assert set(single.values()) == {0}
+    found, _ = run(endpoint, tmp_path, Effort("low"))
+    assert {outcome.thoughts for outcome in found[0]} == {None}, "this endpoint counts none"
+
+
 def test_spend_counts_every_draw(endpoint: Endpoint, tmp_path: Path) -> None:
     found, _ = run(endpoint, tmp_path, Majority(6))
     samples = read_samples(tmp_path)

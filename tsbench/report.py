@@ -355,6 +355,7 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
             heading(part.title, part.title),
             drawn.pop(main, ""),
             knees_table(run, part),
+            strategies_table(run, part),
             *drawn.values(),
             matches_tables(run, part),
             verifiers_table(run, part),
@@ -416,6 +417,34 @@ def knees_table(run: Run, part: Part) -> str:
         table(caption, head, rows, 2)
         + items(f"{', '.join(who)}: {flag}" for flag, who in flags.items())
         + f"<details><summary>Fitted shapes and other thresholds</summary>{more}</details>"
+    )
+
+
+def strategies_table(run: Run, part: Part) -> str:
+    """Return what each strategy reached at its smallest and at its best budget, and for what."""
+    curves, _ = run.of(part.model, part.task_class)
+    rows = []
+    for strategy, line in curves[curves["stratum"] == ALL].groupby("strategy", sort=False):
+        line = line.sort_values("budget")
+        first, best = line.iloc[0], line.iloc[int(line["accuracy"].to_numpy().argmax())]
+        band = f"{100 * best['low']:.0f} to {100 * best['high']:.0f}{words.NARROW}%"
+        budgets = [words.budget(str(strategy), float(row["budget"])) for row in (first, best)]
+        rows.append(
+            [
+                th(words.name(str(strategy))),
+                td(words.percent(first["accuracy"]), budgets[0]),
+                td(words.percent(best["accuracy"]), f"{band}, {budgets[1]}"),
+                *(number(words.quantity(words.given(best[axis]), axis)) for axis in run.axes),
+            ]
+        )
+    caption = (
+        "Every strategy at its smallest budget, and at the one that did best with what that spent "
+        "a problem. The best of several budgets flatters: read its band."
+    )
+    head = ["strategy", "smallest budget", "best", *(words.AXES[a].unit for a in run.axes)]
+    return (
+        "<details><summary>What every strategy reached</summary>"
+        f"{table(caption, head, rows, len(run.axes))}</details>"
     )
 
 

@@ -28,6 +28,7 @@ from tsbench.types import (
     Task,
     Usage,
     Verifier,
+    VerifierCall,
     VerifierReply,
 )
 
@@ -295,34 +296,30 @@ class Runner:
     async def _judge(self, problem: Problem, ask: Judge, key: str) -> Row:
         """Ask for the verdicts side by side, then score; one that failed leaves no score."""
         verifier, model = self.verifiers[ask.verifier], self._asked(ask)
-        calls = [] if oracle(verifier) else verifier.request(problem, ask)
-        answered = await asyncio.gather(
-            *(
-                self._call(
-                    model,
-                    Request(
-                        *(call.messages, call.prefix, call.max_tokens, ()),
-                        *(seeded(key, place), call.top_logprobs),
-                    ),
-                )
-                for place, call in enumerate(calls)
-            )
-        )
-        response = together([response for response, _ in answered])
-        timing = spanned([timing for _, timing in answered])
-        score, status, reason = None, response.status, response.reason
-        if status in ("ok", "truncated"):
-            status, began = "ok", time.monotonic()  # a verdict's cut is what was asked for
-            try:
+        answered, began = list[tuple[Response, Row]](), time.monotonic()
+        score: float | None = None
+        status: Status = "ok"
+        reason: str | None = None
+        try:
+            calls = () if oracle(verifier) else verifier.request(problem, ask)
+            requests = [judging(call, seeded(key, place)) for place, call in enumerate(calls)]
+            answered = await asyncio.gather(*(self._call(model, each) for each in requests))
+            failed = next((r for r, _ in answered if r.status not in ("ok", "truncated")), None)
+            began = time.monotonic()
+            if failed is not None:
+                status, reason = failed.status, failed.reason
+            else:
                 verdicts = [VerifierReply(r.text, r.first, r.scores) for r, _ in answered]
                 if oracle(verifier):
                     verdicts = await self._grades(problem, ask)
                 score = await asyncio.to_thread(verifier.score, problem, ask, verdicts)
                 if score is None:
                     status, reason = "unparsed", "the verifier gave no score"
-            except Exception as error:
-                status, reason = "error", f"verifier: {type(error).__name__}: {error}"[:500]
-            timing["seconds"] += time.monotonic() - began
+        except Exception as error:
+            status, reason = "error", f"verifier: {type(error).__name__}: {error}"[:500]
+        timing = spanned([timing for _, timing in answered])
+        timing["seconds"] += time.monotonic() - began
+        response = as_one([response for response, _ in answered])
         return {
             "kind": "judge",
             "partial": False,
@@ -443,28 +440,26 @@ def spanned(timings: Sequence[Row]) -> Row:
     return {"started": started, "seconds": ended - started}
 
 
-def together(responses: Sequence[Response]) -> Response:
-    """Return several responses as one: their texts in lines, their usage added.
+def judging(call: VerifierCall, seed: int) -> Request:
+    """Return a verifier's call as a request."""
+    return Request(call.messages, call.prefix, call.max_tokens, (), seed, call.top_logprobs)
 
-    The status and the reason are the first failure's; no response is an empty text of no tokens.
-    """
+
+def as_one(responses: Sequence[Response]) -> Response:
+    """Return the responses to one ask as one: their texts in lines, their usage added."""
     if len(responses) == 1:
         return responses[0]
-    failures = (r for r in responses if r.status not in ("ok", "truncated"))
-    first = next(failures, responses[0] if responses else Response("", "ok"))
     usage = Usage()
     for response in responses:
         usage += response.usage
     counted = {response.counted_by for response in responses}
     return Response(
         "\n".join(response.text for response in responses),
-        first.status,
-        finish=first.finish,
-        reason=first.reason,
+        "ok",
         usage=usage,
         counted_by=counted.pop() if len(counted) == 1 else "none",
-        served_model=first.served_model,
-        attempts=sum(response.attempts for response in responses),
+        served_model=responses[0].served_model if responses else None,
+        attempts=sum(response.attempts for response in responses) or 1,
     )
 
 

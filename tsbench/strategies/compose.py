@@ -17,15 +17,20 @@ Treatment = Forced | Truncated | Prompted | Effort
 def together(
     runs: Sequence[Steps],
 ) -> Generator[Sequence[Ask], list[Reply], list[Reply | None]]:
-    """Yield the asks of several runs in step; return what each of them picked."""
+    """Yield the asks of several runs in step; return what each of them picked.
+
+    A run all of whose replies failed ends there, without a pick.
+    """
     picked: list[Reply | None] = [None] * len(runs)
     wanted: dict[int, Sequence[Ask]] = {}
 
     def advance(place: int, replies: list[Reply] | None) -> None:
+        wanted.pop(place, None)
+        if replies and all(reply.status in ("error", "timeout") for reply in replies):
+            return
         try:
             wanted[place] = runs[place].send(replies)  # type: ignore[arg-type]  # None starts it
         except StopIteration as stop:
-            wanted.pop(place, None)
             picked[place] = stop.value
 
     for place in range(len(runs)):
