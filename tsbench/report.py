@@ -459,7 +459,7 @@ def matches_tables(run: Run, part: Part) -> str:
     spend = rows.drop(budget.index)
     shown = last(spend), last(budget)
     first = spend_table(shown[0], main, SPEND) + budget_table(shown[1], BUDGET)
-    first += items(dict.fromkeys(flag for rows in shown for flag in flagged(rows)))
+    first += items(dict.fromkeys(flag for some in shown for flag in flagged(some)))
     if sum(map(len, shown)) == len(rows):
         return first
     every = spend_table(spend, main, "At equal spend.") + budget_table(budget, "At equal budget.")
