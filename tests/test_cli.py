@@ -128,9 +128,15 @@ def test_a_missing_column_is_named_with_those_found(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ({"id": "q0", "prompt": "x", "target": "1"}, "rows 1 and 13 have the same 'id': 'q0'"),
-        ({"id": "new", "prompt": "", "target": "1"}, "row 13 has no 'prompt'"),
-        ({"id": "new", "prompt": "x", "target": "one"}, "row 13 has the target 'one'"),
+        (
+            {"id": "q0", "prompt": "x", "target": "1"},
+            "row 13, column 'id': 'q0' is that of row 1",
+        ),
+        ({"id": "new", "prompt": "", "target": "1"}, "row 13, column 'prompt': empty"),
+        (
+            {"id": "new", "prompt": "x", "target": "one"},
+            "column 'target': 'one' is no number",
+        ),
     ],
 )
 def test_a_bad_row_is_named_before_a_token_is_spent(

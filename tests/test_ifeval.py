@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from benchmarks import task
+from hydra.errors import InstantiationException
 
 from tsbench.tasks.constraints import (
     CHECKERS,
@@ -14,7 +16,6 @@ from tsbench.tasks.constraints import (
     sentences,
     words,
 )
-from tsbench.tasks.ifeval import IFEval
 from tsbench.types import Item
 
 FILE = "benchmarks/ifeval/input_data.jsonl.gz"
@@ -149,7 +150,7 @@ SharedData = Callable[[str], Path]
 @pytest.fixture
 def rows(shared_data: SharedData) -> dict[str, Item]:
     pytest.importorskip("datasets")
-    items = IFEval(str(shared_data(FILE))).items(0, None)
+    items = task("ifeval", shared_data(FILE)).items(0, None)
     return {item.problem.id: item for item in items}
 
 
@@ -200,30 +201,30 @@ def test_languages_are_told_apart() -> None:
 
 
 def test_a_whole_row(rows: dict[str, Item], shared_data: SharedData) -> None:
-    task = IFEval(str(shared_data(FILE)))
+    ifeval = task("ifeval", shared_data(FILE))
     item = rows["1000"]
     body = "*a* *b* *c* " + "word " * 300
-    assert task.grade(item, body).correct == task.grade(item, body).score == 1.0
-    graded = task.grade(item, body + "but, no")
+    assert ifeval.grade(item, body).correct == ifeval.grade(item, body).score == 1.0
+    graded = ifeval.grade(item, body + "but, no")
     assert (graded.correct, graded.status) == (0.0, "ok")
     assert graded.score == pytest.approx(2 / 3)
-    blank = task.grade(item, "  \n")
+    blank = ifeval.grade(item, "  \n")
     assert (blank.correct, blank.score, blank.status) == (None, None, "unparsed")
-    assert pickle.loads(pickle.dumps(task.grade))(item, body).correct == 1.0
+    assert pickle.loads(pickle.dumps(ifeval.grade))(item, body).correct == 1.0
 
 
 def test_items_are_a_seeded_prefix_and_hide_the_constraints(shared_data: SharedData) -> None:
-    task = IFEval(str(shared_data(FILE)), max_tokens=64)
-    ids = [item.problem.id for item in task.items(3, None)]
-    assert [item.problem.id for item in task.items(3, 20)] == ids[:20]
-    assert [item.problem.id for item in task.items(4, 20)] != ids[:20]
+    ifeval = task("ifeval", shared_data(FILE), "task.max_tokens=64")
+    ids = [item.problem.id for item in ifeval.items(3, None)]
+    assert [item.problem.id for item in ifeval.items(3, 20)] == ids[:20]
+    assert [item.problem.id for item in ifeval.items(4, 20)] != ids[:20]
     assert len(set(ids)) == 541
-    item = task.items(3, 1)[0]
+    item = ifeval.items(3, 1)[0]
     assert [message.role for message in item.problem.messages] == ["user"]
     assert item.problem.max_tokens == 64
     assert "Constraint" not in repr(item.problem)
-    assert task.answer(item.problem, " a \n") == "a"
-    assert task.answer(item.problem, " \n") is None
+    assert ifeval.answer(item.problem, " a \n") == "a"
+    assert ifeval.answer(item.problem, " \n") is None
 
 
 def test_an_absent_language_library_is_an_error_and_not_a_wrong_reply(
@@ -231,8 +232,8 @@ def test_an_absent_language_library_is_an_error_and_not_a_wrong_reply(
 ) -> None:
     _identifier.cache_clear()
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
-    task = IFEval(str(shared_data(FILE)))
-    grade = task.grade(rows["1108"], KANNADA)
+    ifeval = task("ifeval", shared_data(FILE))
+    grade = ifeval.grade(rows["1108"], KANNADA)
     assert (grade.correct, grade.score, grade.status) == (None, None, "error")
     assert "py3langid" in str(grade.reason)
     with pytest.raises(CheckerUnavailableError, match="py3langid"):
@@ -251,11 +252,14 @@ GOOD = {
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"instruction_id_list": ["keywords:nothing"]}, "row 1 .*'keywords:nothing' is unknown"),
+        (
+            {"instruction_id_list": ["keywords:nothing"]},
+            "'instruction_id_list': .*'keywords:nothing' is unknown",
+        ),
         ({"kwargs": [{"keyword": "sun"}]}, r"has the settings \['keyword'\]; it takes"),
-        ({"kwargs": []}, "row 1 has 1 in instruction_id_list and 0 in kwargs"),
-        ({"instruction_id_list": [], "kwargs": []}, "row 1 has 0 in"),
-        ({"prompt": " "}, "row 1 has no 'prompt'"),
+        ({"kwargs": []}, "row 1, column 'kwargs': 0, for 1 in instruction_id_list"),
+        ({"instruction_id_list": [], "kwargs": []}, "row 1, column 'kwargs': 0, for 0 in"),
+        ({"prompt": " "}, "row 1, column 'prompt': empty"),
         (
             {
                 "instruction_id_list": ["keywords:letter_frequency"],
@@ -276,20 +280,22 @@ def test_a_bad_row_is_refused(tmp_path: Path, change: dict[str, object], message
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(GOOD | change) + "\n")
     with pytest.raises(ValueError, match=message):
-        IFEval(str(file)).items(0, None)
+        task("ifeval", file).items(0, None)
 
 
-@pytest.mark.parametrize("column", list(GOOD))
+@pytest.mark.parametrize("column", list(GOOD)[1:])
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps({key: GOOD[key] for key in GOOD if key != column}) + "\n")
     with pytest.raises(ValueError, match=f"has no column '{column}'"):
-        IFEval(str(file)).items(0, None)
+        task("ifeval", file).items(0, None)
 
 
 def test_max_tokens_is_checked() -> None:
-    with pytest.raises(ValueError, match="max_tokens is 0"):
-        IFEval("rows.jsonl", max_tokens=0)
+    with pytest.raises(
+        InstantiationException, match="max_tokens must be a whole number of at least 1, not 0"
+    ):
+        task("ifeval", "rows.jsonl", "task.max_tokens=0")
 
 
 def test_settings_that_the_loader_fills_with_null_are_dropped(tmp_path: Path) -> None:
@@ -300,7 +306,7 @@ def test_settings_that_the_loader_fills_with_null_are_dropped(tmp_path: Path) ->
     }
     file = tmp_path / "rows.jsonl"
     file.write_text(f"{json.dumps(GOOD)}\n{json.dumps(second)}\n")
-    targets = {item.problem.id: item.target for item in IFEval(str(file)).items(0, None)}
+    targets = {item.problem.id: item.target for item in task("ifeval", file).items(0, None)}
     assert targets["2"] == (Constraint("punctuation:no_comma"),)
 
 

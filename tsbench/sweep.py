@@ -17,12 +17,13 @@ from joblib import Parallel, delayed
 from tsbench import manifest, sandbox
 from tsbench.cost import Price, Prices
 from tsbench.fit import Fit
+from tsbench.grading import grade, read
 from tsbench.ledger import POOLED, tables
 from tsbench.models.base import Model, Served
 from tsbench.progress import Progress
 from tsbench.report import Report
 from tsbench.runner import Grader, Runner
-from tsbench.store import SCHEMA, Row, Store
+from tsbench.store import SCHEMA, Store
 from tsbench.strategies import Composed
 from tsbench.strategies import Suite as StrategySuite
 from tsbench.tasks.suite import Suite as TaskSuite
@@ -79,10 +80,16 @@ class Sweep:
     def plan(self) -> list[tuple[Task, list[Item], list[Strategy]]]:
         """Return each task with its problems and strategies; ValueError where one is unusable."""
         tasks = self.task.tasks.values() if isinstance(self.task, TaskSuite) else [self.task]
+        chosen = [task for task in tasks if task is not None]
+        for task in chosen:
+            if getattr(task, "judged", False):
+                raise ValueError(
+                    f"task: the replies to {task.name} are graded by a judge model, and a judge "
+                    "must be configured"
+                )
         return [
             (task, unique(task.items(self.seed, self.limit)), self.strategies(task))
-            for task in tasks
-            if task is not None
+            for task in chosen
         ]
 
     def strategies(self, task: Task) -> list[Strategy]:
@@ -277,52 +284,11 @@ def grader(task: Task, items: Sequence[Item]) -> Grader:
     by_id = {item.problem.id: item for item in items}
 
     async def one(problem: Problem, text: str) -> Grade:
-        work = [delayed(graded)(task, by_id[problem.id], text)]
-        (grade,) = await asyncio.to_thread(Parallel(n_jobs=2, backend="loky"), work)
-        return grade  # type: ignore[no-any-return]
+        work = [delayed(read)(task, by_id[problem.id], text)]
+        (found,) = await asyncio.to_thread(Parallel(n_jobs=2, backend="loky"), work)
+        return found.grade  # type: ignore[no-any-return]
 
     return one
-
-
-def grade(task: Task, items: Sequence[Item], store: Store, jobs: int) -> None:
-    """Grade what is answered and not graded yet, in worker processes.
-
-    The backend is named so that a launcher's own workers use processes too, not threads:
-    math-verify needs a process's main thread. What a grader could not do is tried again next time.
-    """
-    by_id = {item.problem.id: item for item in items}
-    rows = [
-        row
-        for row in store
-        if row["task"] == task.name and not row["graded"] and row["problem_id"] in by_id
-    ]
-    work: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if row["status"] in ("ok", "sandbox_error", "error") and row["finish"] is not None:
-            work.setdefault((row["problem_id"], row["text"]), []).append(row)
-    grades: list[Grade] = Parallel(n_jobs=jobs, backend="loky")(
-        delayed(graded)(task, by_id[problem_id], text) for problem_id, text in work
-    )
-    for same, result in zip(work.values(), grades, strict=True):
-        for row in same:
-            store.update(
-                row["key"],
-                {
-                    "correct": result.correct,
-                    "status": result.status,
-                    "reason": result.reason,
-                    "score": result.score,
-                    "graded": result.status not in ("sandbox_error", "error"),
-                },
-            )
-
-
-def graded(task: Task, item: Item, text: str) -> Grade:
-    """Grade one reply; what a grader raises is an error of its own, not the model's."""
-    try:
-        return task.grade(item, text)
-    except Exception as error:
-        return Grade(None, "error", f"grader: {type(error).__name__}: {error}"[:300])
 
 
 def probed(tasks: Sequence[Task]) -> Mapping[str, Any] | None:
@@ -330,7 +296,7 @@ def probed(tasks: Sequence[Task]) -> Mapping[str, Any] | None:
 
     Raises SandboxUnavailable before anything is spent where none works.
     """
-    code = [task for task in tasks if task.task_class == "code"]
+    code = [task for task in tasks if getattr(task, "sandboxed", False)]
     return sandbox.probe(any(getattr(task, "unsafe", False) for task in code)) if code else None
 
 
@@ -365,10 +331,11 @@ def compares(part: Strategy | Verifier) -> bool:
 
 
 def described(part: object) -> dict[str, Any]:
-    """Return a config object's class and fields."""
+    """Return a config object's class and fields, and so on for the objects in them."""
     if not is_dataclass(part) or isinstance(part, type):
         return {"class": repr(part)}
-    return {"class": type(part).__name__, **asdict(part)}
+    inner = {name: described(value) for name, value in vars(part).items() if is_dataclass(value)}
+    return {"class": type(part).__name__, **asdict(part), **inner}
 
 
 def slug(*names: str) -> str:

@@ -45,7 +45,8 @@ class Problem:
 
     `messages` ends with a user turn; worked examples are earlier turns. `stop` and
     `max_tokens` bound one reply. `force` is the text that makes the model answer at once
-    after its thoughts (the forced thinking budget appends it).
+    after its thoughts (the forced thinking budget appends it). A reply to a code problem defines
+    the function `entry_point`, or continues `stub` to its end.
     """
 
     id: str
@@ -57,6 +58,8 @@ class Problem:
     force: str = "\nThe answer is"
     stratum: str | None = None
     public: PublicTests | None = None
+    entry_point: str | None = None
+    stub: str = ""
 
 
 @dataclass(frozen=True)

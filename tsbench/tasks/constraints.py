@@ -18,7 +18,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from tsbench.types import Grade, Item
+from tsbench.types import Grade
 
 Checker = Callable[..., bool]
 
@@ -74,15 +74,15 @@ class Constraint:
         return bool(text.strip()) and CHECKERS[self.kind](text, **self.settings)
 
 
-def grade_constraints(item: Item, text: str) -> Grade:
-    """Grade a text against the tuple of constraints that is the item's target.
+def grade_constraints(constraints: Sequence[Constraint], text: str) -> Grade:
+    """Grade a text against constraints.
 
     Correct is 1.0 when all are met (strict prompt-level accuracy, Zhou et al. 2023), score the
     share met. A blank text is unparsed; a constraint that cannot be checked here is an error.
+    Raises ValueError for no constraints.
     """
-    constraints = item.target
-    if not isinstance(constraints, tuple) or not constraints:
-        raise TypeError(f"item {item.problem.id}: the target is no tuple of constraints")
+    if not constraints:
+        raise ValueError("grade_constraints needs at least one constraint, found none")
     if not text.strip():
         return Grade(None, "unparsed", "the reply is blank")
     try:

@@ -1,43 +1,13 @@
-"""Math: a generated ladder of arithmetic and word problems, and GSM8K from a file."""
+"""Math: a generated ladder of arithmetic and word problems; the embedded default."""
 
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from math_verify import parse, verify
-
-from tsbench.tasks.files import read_rows, seeded_prefix, text_of
+from tsbench.tasks.number import grade_number, read_number
 from tsbench.types import Grade, Item, Message, Problem
-
-MINUS = "\N{MINUS SIGN}"
-NUMBER = rf"[-{MINUS}]?\$?\s?\d[\d,]*(?:\.\d+)?(?:/\d+)?"
-MARKED = re.compile(rf"(?:answer is|answer:|####|\\boxed\{{)\s*\$?({NUMBER})", re.IGNORECASE)
-ANY = re.compile(NUMBER)
-
-
-def read_number(text: str) -> str | None:
-    """Return the last number that is marked as the answer, else the last number, else None.
-
-    Marks are "answer is", "Answer:", "####" and \\boxed. Equal numbers read alike: thousands
-    separators, a currency sign and trailing zeros are taken off.
-    """
-    found = MARKED.findall(text) or ANY.findall(text)
-    if not found:
-        return None
-    number = re.sub(r"[\s,$]", "", found[-1]).replace(MINUS, "-")
-    return re.sub(r"\.0+$|(\.\d*?)0+$", r"\1", number) if "." in number else number
-
-
-def grade_number(target: str, answer: str | None) -> Grade:
-    """Compare two numbers exactly, through math-verify; must run in a process's main thread."""
-    if answer is None:
-        return Grade(None, "unparsed", "no number in the reply")
-    return Grade(float(verify(parse(target), parse(answer))))
-
 
 Kind = Callable[[random.Random], tuple[str, str, int]]
 
@@ -155,46 +125,6 @@ class Arithmetic:
             stratum=f"level{level + 1}",
         )
         return Item(problem, str(value))
-
-    def answer(self, problem: Problem, text: str) -> str | None:
-        """Return the number that the reply gives."""
-        return read_number(text)
-
-    def grade(self, item: Item, text: str) -> Grade:
-        """Compare numbers exactly."""
-        return grade_number(str(item.target), self.answer(item.problem, text))
-
-
-@dataclass(frozen=True)
-class GSM8K:
-    """Grade-school word problems from a local file with id, question and reference.
-
-    Cobbe et al. 2021, arXiv 2110.14168.
-    """
-
-    path: str
-    max_tokens: int
-    instruction: str
-    name: str = "gsm8k"
-    task_class: str = "math"
-
-    def items(self, seed: int, limit: int | None) -> list[Item]:
-        """Return a seeded choice of `limit` rows, or every row."""
-        rows = read_rows(Path(self.path), ("id", "question", "reference"))
-        return [self.item(row) for row in seeded_prefix(rows, seed, limit)]
-
-    def item(self, row: dict[str, object]) -> Item:
-        """Return one row as an item."""
-        asked = f"{text_of(row, 'question')}\n{self.instruction}"
-        problem = Problem(
-            id=text_of(row, "id"),
-            task=self.name,
-            task_class=self.task_class,
-            messages=(Message("user", asked),),
-            max_tokens=self.max_tokens,
-            force="\nThe answer is",
-        )
-        return Item(problem, text_of(row, "reference"))
 
     def answer(self, problem: Problem, text: str) -> str | None:
         """Return the number that the reply gives."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from tsbench.tasks.constraints import Constraint, grade_constraints
 from tsbench.types import Grade, Item, Message, Problem
@@ -236,4 +237,4 @@ class OpenEnded:
 
     def grade(self, item: Item, text: str) -> Grade:
         """Check every constraint; a blank text is unparsed."""
-        return grade_constraints(item, text)
+        return grade_constraints(cast("tuple[Constraint, ...]", item.target), text)

@@ -1,0 +1,105 @@
+"""Grade replies in processes of their own: one that hangs is killed, and is lost alone."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator, Sequence
+from concurrent.futures import TimeoutError as Late
+from dataclasses import dataclass
+
+from joblib import effective_n_jobs
+from joblib.externals.loky.backend.context import get_context
+from pebble import ProcessExpired, ProcessPool
+
+from tsbench.store import Row, Store
+from tsbench.types import Grade, Item, Task
+
+SECONDS = 30.0
+"""The longest that one reply may take to grade, where its task says nothing else."""
+MEMORY = 4 * 2**30
+"""Bytes of address space of a process that grades."""
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What a task reads out of a reply, and its grade."""
+
+    answer: str | None
+    grade: Grade
+
+
+def grade(task: Task, items: Sequence[Item], store: Store, jobs: int) -> None:
+    """Grade what is answered and not graded yet; what a grader could not do is tried next time.
+
+    `jobs` are processes, as joblib counts them.
+    """
+    by_id = {item.problem.id: item for item in items}
+    rows = [
+        row
+        for row in store
+        if row["task"] == task.name and not row["graded"] and row["problem_id"] in by_id
+    ]
+    work: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row["status"] in ("ok", "sandbox_error", "error") and row["finish"] is not None:
+            work.setdefault((row["problem_id"], row["text"]), []).append(row)
+    asked = [(by_id[problem_id], text) for problem_id, text in work]
+    for same, found in zip(work.values(), graded(task, asked, jobs), strict=True):
+        for row in same:
+            store.update(row["key"], columns(found.grade))
+
+
+def columns(grade: Grade) -> Row:
+    """Return a grade as columns of a stored reply."""
+    return {
+        "correct": grade.correct,
+        "status": grade.status,
+        "reason": grade.reason,
+        "score": grade.score,
+        "graded": grade.status not in ("sandbox_error", "error"),
+    }
+
+
+def graded(task: Task, asked: Sequence[tuple[Item, str]], jobs: int) -> Iterator[Graded]:
+    """Yield what becomes of every reply, in their order.
+
+    A reply whose grading takes longer than the task's `seconds` has the status timeout, and one
+    whose grading ends its process, or raises, has the status error. Every process grades in its
+    main thread, which math-verify needs. The processes are loky's: they neither share this one's
+    threads nor import its main module anew.
+    """
+    if not asked:
+        return
+    seconds = getattr(task, "seconds", SECONDS)
+    pool = ProcessPool(
+        min(effective_n_jobs(jobs), len(asked)), initializer=confined, context=get_context("loky")
+    )
+    try:
+        futures = [pool.schedule(read, (task, *each), timeout=seconds) for each in asked]
+        for future in futures:
+            try:
+                yield future.result()
+            except Late:
+                reason = f"grader: it took more than {seconds:g} seconds, and was ended"
+                yield Graded(None, Grade(None, "timeout", reason))
+            except ProcessExpired as error:
+                reason = f"grader: its process ended with exit code {error.exitcode}"
+                yield Graded(None, Grade(None, "error", reason))
+    finally:
+        pool.stop()  # type: ignore[no-untyped-call]
+        pool.join()
+
+
+def read(task: Task, item: Item, text: str) -> Graded:
+    """Read and grade one reply; what a grader raises is an error of its own, not the model's."""
+    try:
+        return Graded(task.answer(item.problem, text), task.grade(item, text))
+    except Exception as error:
+        return Graded(None, Grade(None, "error", f"grader: {type(error).__name__}: {error}"[:300]))
+
+
+def confined() -> None:
+    """Bound the memory of this process, so that a reply cannot take the machine's."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))

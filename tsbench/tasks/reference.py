@@ -1,0 +1,126 @@
+"""What a reference solution returns for inputs that come without their outputs."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, cast
+
+import platformdirs
+from joblib import Memory
+
+from tsbench.sandbox.choose import chosen
+from tsbench.sandbox.grading import candidate
+from tsbench.sandbox.guest import encode
+from tsbench.sandbox.session import Broken
+from tsbench.tasks.program import quiet_parse
+from tsbench.types import Case
+
+FORMS = """
+import copy, itertools
+
+def tsbench_deep(value):
+    return tuple(map(tsbench_deep, value)) if isinstance(value, list) else value
+
+def tsbench_forms(value):
+    yield value
+    if isinstance(value, list):
+        parts = [tuple(part) if isinstance(part, list) else part for part in value]
+        yield from (tuple(value), parts, tuple(parts), tsbench_deep(value))
+    if isinstance(value, dict):
+        yield {key: tuple(part) if isinstance(part, list) else part for key, part in value.items()}
+    for form in {list: (set,), str: (float, complex)}.get(type(value), ()):
+        try:
+            yield form(value)
+        except (TypeError, ValueError):
+            pass
+
+def tsbench_expected(args):
+    for given in itertools.islice(itertools.product(*map(tsbench_forms, args)), 500):
+        try:
+            tsbench_contract(*copy.deepcopy(given))
+        except Exception:
+            continue
+        return [given, ENTRY(*copy.deepcopy(given))]
+    raise ValueError("the contract holds for no form of these arguments")
+"""
+"""JSON has neither tuples nor sets: the form of an input is the first that its contract takes."""
+SLOW, LONG, PATIENCE = 0.5, 5.0, 30.0
+"""Seconds for one input, for the inputs that are kept, and for all that are tried: what takes a
+reference longer is left out, so that a candidate has time for the rest."""
+BREAKS = 3
+"""How often a reference may end its process before the rest is given up."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Inputs of a reference solution, in the form that JSON gives them, each a list of arguments.
+
+    `contract` are statements that raise for arguments that the function need not take; it may be
+    empty. The first `n_base` are the base inputs; `atol` is the tolerance of a float output.
+    """
+
+    program: str
+    entry_point: str
+    contract: str
+    args: Sequence[Sequence[Any]] = field(repr=False)
+    n_base: int = 0
+    atol: float = 0.0
+
+
+def expected(inputs: Inputs, *, unsafe: bool) -> tuple[Case | None, ...]:
+    """Return a case for each input, None where there is none.
+
+    There is one where the contract takes the input and the reference returns a plain value in
+    time. The reference is run once, in the sandbox, and what it returned is remembered in the
+    user's cache folder.
+    """
+    found: tuple[Case | None, ...] = remembered()(inputs, FORMS, unsafe)
+    return found
+
+
+@cache
+def remembered() -> Any:
+    """Return `run_reference` with a memory on disk."""
+    memory = Memory(platformdirs.user_cache_path("tsbench") / "expected", verbose=0)
+    return memory.cache(run_reference, ignore=["unsafe"])
+
+
+def run_reference(inputs: Inputs, forms: str, unsafe: bool) -> tuple[Case | None, ...]:
+    """Ask the reference for one value after the other."""
+    shims = forms.replace("ENTRY", inputs.entry_point)
+    source = f"{inputs.program}\n{contract_of(inputs)}\n{shims}"
+    began, spent = time.monotonic(), 0.0
+    cases: list[Case | None] = [None] * len(inputs.args)
+    left = iter(enumerate(inputs.args))
+    for _ in range(BREAKS):
+        try:
+            with candidate(chosen(unsafe), began + PATIENCE, source, "tsbench_expected") as session:
+                for place, given in left:
+                    asked = time.monotonic()
+                    session.send({"call": encode(((given,), {}))})
+                    answer = session.receive()
+                    took = time.monotonic() - asked
+                    if "value" in answer and took < SLOW and spent + took < LONG:
+                        args, value = cast("list[Any]", session.value(answer["value"]))
+                        cases[place] = Case(tuple(args), value)
+                        spent += took
+        except Broken:
+            continue
+    return tuple(cases)
+
+
+def contract_of(inputs: Inputs) -> str:
+    """Return the function that raises where the contract does not hold for its arguments."""
+    (function,) = (
+        node
+        for node in quiet_parse(inputs.program).body
+        if isinstance(node, ast.FunctionDef) and node.name == inputs.entry_point
+    )
+    body = quiet_parse(textwrap.dedent(inputs.contract.expandtabs())).body or [ast.Pass()]
+    function.name, function.body, function.decorator_list = "tsbench_contract", body, []
+    return ast.unparse(function)
