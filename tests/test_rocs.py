@@ -243,6 +243,10 @@ def test_judged_pairs_draws_with_their_marks():
     assert mine["correct"].tolist() == [1, 0, 0], "the lost one is left out, a4 was not its"
     assert mine["score"].fillna(-1).tolist() == [0.9, -1, -1]
     assert found[found["verifier"] == "w"]["score"].tolist() == [0.1]
+    ungraded = samples.assign(correct=samples["correct"].mask(samples["key"] == "a0"))
+    assert judged(ungraded)["correct"].tolist() == [0, 0], "a0 may be right, once it is graded"
+    pair = samples.iloc[[5]].assign(params='{"against": "a3"}', verifier="pairwise")
+    assert "pairwise" not in set(judged(pd.concat([samples, pair]))["verifier"])
     thought = judged(samples.assign(thinking_budget=32.0))
     assert set(thought["verifier"]) == {"v (thinking 32)", "w (thinking 32)"}
     assert judged(samples[samples["kind"] == "draw"]).empty

@@ -108,9 +108,10 @@ def by_samples(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
 
 
 def by_first(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
-    """Return the first draw alone."""
-    table = outcomes_from_samples(pool(rows, strategy.budget))
-    return table[table["strategy"] == Coverage.name].assign(strategy=strategy.name)
+    """Return one draw: its expectation over all that the store holds of its pool."""
+    table = outcomes_from_samples(pool(rows, len(rows)))
+    one = (table["strategy"] == Coverage.name) & (table["budget"] == strategy.budget)
+    return table[one].assign(strategy=strategy.name)
 
 
 def by_score(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:

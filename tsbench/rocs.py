@@ -53,17 +53,19 @@ def judged(samples: pd.DataFrame) -> pd.DataFrame:
     `samples` is a run's table (see docs/files.md). A verifier's pool is the draws that were asked
     like one that it judged, up to the largest index that it judged. In the result `correct` is 0
     or 1 and `score` is NaN where the verifier gave none or was not asked, as for a draw without
-    an answer. Comparisons of two draws are no scores and left out. Draws that the infrastructure
-    lost are left out, blank ones are wrong, as in `outcomes_from_samples`, and a thinking budget
-    is in the verifier's name. The other columns are task_class, model, verifier, task and
-    problem_id. Raises ValueError for a missing column.
+    an answer. Comparisons of two draws are no scores and left out, and so are draws that the
+    infrastructure lost or that are not graded yet; blank ones are wrong, as in
+    `outcomes_from_samples`. A thinking budget is in the verifier's name. The other columns are
+    task_class, model, verifier, task and problem_id. Raises ValueError for a missing column.
     """
     require(samples, READ, "samples")
     compared = samples["params"].astype("string").str.contains('"against": ', regex=False)
     judges = samples[(samples["kind"] == "judge") & ~compared.fillna(value=False)]
     judges = judges.drop_duplicates(["verifier", "of"])
     plain = (samples["kind"] == "draw") & ~samples["partial"].eq(other=True)
-    draws = samples[plain & ~samples["status"].isin(LOST)].drop(columns=["verifier", "score"])
+    ungraded = samples["status"].eq("ok") & samples["correct"].isna()
+    known = plain & ~samples["status"].isin(LOST) & ~ungraded
+    draws = samples[known].drop(columns=["verifier", "score"])
     asked = ["task_class", "model", "task", "params"]
     found = []
     for verifier, marks in judges.groupby("verifier"):
