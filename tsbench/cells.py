@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tsbench.compliance import Binding, bindings, compliance
 from tsbench.estimates import SPENDS, Estimate, estimates, estimates_by_score, spends
 from tsbench.outcomes import named
 from tsbench.tally import BLANK, LOST, Tally, accuracies, require
@@ -40,7 +41,8 @@ class Cell:
     `means` has a row per budget: the columns of SPENDS that are known, `cap_hit_rate`,
     `missing_rate`, and the accuracy if everything missing were wrong (`if_wrong`) or right
     (`if_right`). `dropped` problems lack a budget. `unpriced` is the share of draws whose tokens
-    are not known, `draws` the fewest and most draws of a problem.
+    are not known, `draws` the fewest and most draws of a problem. `thought` says which of its
+    thinking budgets are known to have made no difference.
     """
 
     problems: pd.Index
@@ -53,6 +55,7 @@ class Cell:
     clusters: Counts | None = None
     unpriced: float = 0.0
     draws: tuple[int, int] | None = None
+    thought: Binding = field(default_factory=Binding)
 
     def spends(self, axis: str) -> bool:
         """Say whether the spend on `axis` is known, and not zero, at every budget."""
@@ -102,12 +105,15 @@ def cells_of_outcomes(outcomes: pd.DataFrame) -> Cells:
     Raises ValueError for a missing column and where no accuracy is known.
     """
     table = _outcome_table(outcomes)
+    thought = bindings(compliance(table))
     cells: Cells = {}
     for (task_class, model, strategy), rows in table.groupby(["task_class", "model", "strategy"]):
         for stratum, part in [(ALL, rows), *rows.groupby("stratum")]:
             cell = _of_rows(part)
             if cell is not None:
-                cells[str(task_class), str(stratum), str(model), str(strategy)] = cell
+                known = thought.get((str(task_class), str(model), str(strategy)), Binding())
+                names = str(task_class), str(stratum), str(model), str(strategy)
+                cells[names] = replace(cell, thought=known)
     return _known(cells)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tsbench.thought import Thought, thought
+
 NARROW, SPACE = "\u202f", "\u00a0"
 """Spaces at which a line does not break: before a per cent sign, and before a unit."""
 ORACLE = "pass@k"
@@ -46,6 +48,14 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "ab-mcts": ("wider-or-deeper tree search", "AB-MCTS"),
 }
 """The long and the short name of the strategies that are followed by ":VERIFIER"."""
+THOUGHTS: Mapping[str, tuple[str, str]] = {
+    "thinking": ("after {} of thought", "thinking"),
+    "forced": ("after {} of forced thought", "forced"),
+    "truncated": ("after {} of truncated thought", "truncated"),
+    "prompted": ("when asked to think for {}", "prompted"),
+}
+"""How the long name says that draws think first, and what the short one calls it."""
+EFFORTS = ("low", "medium", "high")
 UNITS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("forced", "truncated", "prompted"), ("token of thought", "tokens of thought")),
     **dict.fromkeys(("revise", "revise-grid", "ab-mcts"), ("reply", "replies")),
@@ -82,12 +92,32 @@ AXES: Mapping[str, Axis] = {
 
 def name(strategy: str, *, short: bool = False) -> str:
     """Return a strategy's name for people; an unknown strategy keeps its own."""
+    first = thought(strategy)
+    if first:
+        return f"{name(first.selector, short=short)}{', ' if short else ' '}{_before(first, short)}"
     head, bracket, rest = strategy.partition(" (")
     if head not in STRATEGIES and ":" in head:
         kind, _, verifier = head.partition(":")
         long, brief = KINDS.get(kind, (kind, kind))
         head = f"{verifier} {brief}" if short else f"{long} by {verifier}"
     return STRATEGIES.get(head, (head, head))[short] + bracket + rest
+
+
+def _before(first: Thought, short: bool) -> str:
+    """Return how the draws of a strategy think: "after 32 tokens of forced thought"."""
+    said = thinking(first.kind, first.budget)
+    if first.kind == "effort":
+        return f"{said} effort" if short else f"at {said} effort"
+    long, brief = THOUGHTS[first.kind]
+    unit = "token" if said == "1" else "tokens"
+    return f"{brief} {said}" if short else long.format(f"{said}{SPACE}{unit}")
+
+
+def thinking(kind: str, value: float) -> str:
+    """Return a thinking budget without a unit: "1,024", or "medium" for an effort of 2."""
+    if kind == "effort" and value in (1, 2, 3):
+        return EFFORTS[int(value) - 1]
+    return f"{value:,.0f}"
 
 
 def level(stratum: object) -> str:
