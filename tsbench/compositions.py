@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 Place = tuple[int, int]
 """Row (thinking budget) and column (draws) of a cell."""
 
-LEVELS = 4
+LEVELS = 5
 """The most round spends that a grid is cut at."""
 WHOLE, INTERNAL, EXTERNAL = "all", "fewest draws", "least thought"
 """Where the best cell is looked for: the grid, its first column, its first row."""
@@ -187,7 +187,8 @@ def _rows(grid: Grid, lines: Sequence[Cell], axis: str, seed: int) -> Iterator[d
         among: _front(grid, places, levels, lines, axis, seed) for among, places in first.items()
     }
     values = {among: _band(front, seed) for among, front in fronts.items()}
-    gain = _band(_less(fronts[WHOLE], _front(grid, edges, levels, lines, axis, seed)), seed)
+    less = _less(fronts[WHOLE], _front(grid, edges, levels, lines, axis, seed))
+    gain = np.where((less.Z == 0.0).all(axis=0), 0.0, _band(less, seed))  # the same cells
     for j, level in enumerate(levels):
         for among, places in first.items():
             within = [place for place in places if grid.spend[place] <= level]

@@ -113,6 +113,12 @@ def _before(first: Thought, short: bool) -> str:
     return f"{brief} {said}" if short else long.format(f"{said}{SPACE}{unit}")
 
 
+def grid(selector: str, kind: str) -> str:
+    """Return what a grid of thinking budgets is of: "majority vote after forced thought"."""
+    long = "at each effort" if kind == "effort" else THOUGHTS[kind][0].replace("{} of ", "")
+    return f"{name(selector)} {long.replace(' for {}', '')}"
+
+
 def thinking(kind: str, value: float) -> str:
     """Return a thinking budget without a unit: "1,024", or "medium" for an effort of 2."""
     if kind == "effort" and value in (1, 2, 3):
