@@ -192,7 +192,7 @@ def composed(
     rows = []
     for t in thinking:
         used = np.full(problems, 50.0) if ignored else np.full(problems, float(t))
-        used = used + rng.normal(0.0, 1.0 if ignored else 0.02 * used)
+        used = used + rng.normal(0.0, 0.02 * used)
         for selector in selectors:
             lift = 1.0 if selector.startswith("pass@k") else 0.35
             for n in range(1, draws + 1):

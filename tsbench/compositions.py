@@ -120,8 +120,11 @@ def rounds(spend: Array) -> list[float]:
         marks = marks[first]
         if marks.size >= LEVELS:
             break
-    places = np.round(np.linspace(0, marks.size - 1, LEVELS)).astype(int)
-    return [float(mark) for mark in marks[np.unique(places)]] if marks.size else []
+    if not marks.size:
+        return []
+    even = np.geomspace(marks[0], marks[-1], LEVELS)
+    places = np.abs(np.log(marks[:, None] / even)).argmin(axis=0)
+    return [float(mark) for mark in marks[np.unique(places)]]
 
 
 def leading(curves: pd.DataFrame, knees: pd.DataFrame, axis: str) -> pd.DataFrame:
@@ -186,7 +189,7 @@ def _rows(grid: Grid, lines: Sequence[Cell], axis: str, seed: int) -> Iterator[d
     fronts = {
         among: _front(grid, places, levels, lines, axis, seed) for among, places in first.items()
     }
-    values = {among: _band(front, seed) for among, front in fronts.items()}
+    values = {among: np.clip(_band(front, seed), 0.0, 1.0) for among, front in fronts.items()}
     less = _less(fronts[WHOLE], _front(grid, edges, levels, lines, axis, seed))
     gain = np.where((less.Z == 0.0).all(axis=0), 0.0, _band(less, seed))  # the same cells
     for j, level in enumerate(levels):

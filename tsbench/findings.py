@@ -8,6 +8,7 @@ import pandas as pd
 
 from tsbench import words
 from tsbench.cells import ALL
+from tsbench.compliance import IGNORED
 from tsbench.thought import thought
 
 
@@ -34,6 +35,11 @@ class Pick:
     def budget(self) -> str:
         """The chosen nominal budget in words."""
         return words.budget(self.strategy, float(self.here["budget"]))
+
+    @property
+    def ignored(self) -> bool:
+        """Whether all there is to use is thinking budgets that made no difference."""
+        return f"no fit: {IGNORED}" in str(self.row["flags"])
 
     @property
     def spend(self) -> str:
@@ -75,6 +81,8 @@ def pick(curves: pd.DataFrame, knees: pd.DataFrame, task_class: str, axis: str) 
 def headline(found: Pick) -> str:
     """Return the finding for a class in one or two sentences."""
     row = found.row
+    if found.ignored:
+        return f"No budget can be recommended: {IGNORED}."
     if words.given(row["peak"]) is None:
         return f"No knee could be fitted: {row['flags']}."
     rose, spend = path(found), f"about {found.spend} a problem"

@@ -32,7 +32,7 @@ BATCH = 2**19
 """Rows of a samples file that are read at once."""
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json"}
 """Tables that are read, by the ends of their names; JSON has an object a line."""
-OURS = {*READ, *SPENDS, "score", "strategy", "budget", "replicate"}
+OURS = {*READ, *SPENDS, "score", "strategy", "budget", "replicate", "thinking_tokens"}
 """Our names of columns."""
 UNLIKE = ("key", "text", "thoughts", "params")
 """Columns whose words do not come again and again, so are not read as codes."""

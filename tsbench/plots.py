@@ -89,7 +89,7 @@ def curve(
     found = _knees(knees, task_class, axis)
     fitted = [s for s in lines if s in found and words.given(found[s]["peak"]) is not None]
     labels = [
-        _label(line, axis, words.name(s), colours[s], found[s]["verdict"] if s in fitted else "")
+        _label(line, axis, words.label(s), colours[s], found[s]["verdict"] if s in fitted else "")
         for s, line in lines.items()
     ]
     said = {s: words.place(lines[s], found[s], axis).words(s) for s in fitted}
@@ -208,7 +208,7 @@ def strata(
                 _label(line, axis, words.level(level), shades[level], "falls" if falls else "")
             )
         _end_labels(axes, labels, size=8.5)
-        _heading(axes, words.name(strategy), "", 10)
+        _heading(axes, words.label(strategy), "", 10)
     return figure
 
 
@@ -275,7 +275,7 @@ def missing(curves: pd.DataFrame, *, note: str = "") -> Figure | None:
     rates = rates[rates.max(axis=1) > 0].iloc[::-1]
     if rates.empty:
         return None
-    names = [f"{c} \u00b7 {words.name(str(s))}" for c, s in rates.index]
+    names = [f"{c} \u00b7 {words.label(str(s))}" for c, s in rates.index]
     left, right, top, bottom = 0.3 + max(measure(n, 9.5) for n in names), 1.9, 0.68, 0.58
     main = 0.25 * len(rates) + 0.1
     height = top + main + bottom

@@ -94,7 +94,8 @@ def name(strategy: str, *, short: bool = False) -> str:
     """Return a strategy's name for people; an unknown strategy keeps its own."""
     first = thought(strategy)
     if first:
-        return f"{name(first.selector, short=short)}{', ' if short else ' '}{_before(first, short)}"
+        comma = ", " if short else " "
+        return f"{name(first.selector, short=short)}{comma}{before(first, short=short)}"
     head, bracket, rest = strategy.partition(" (")
     if head not in STRATEGIES and ":" in head:
         kind, _, verifier = head.partition(":")
@@ -103,14 +104,27 @@ def name(strategy: str, *, short: bool = False) -> str:
     return STRATEGIES.get(head, (head, head))[short] + bracket + rest
 
 
-def _before(first: Thought, short: bool) -> str:
+def label(strategy: str) -> str:
+    """Return a strategy's name for a figure with room for the long one, its thinking in short."""
+    first = thought(strategy)
+    return f"{name(first.selector)}, {before(first, short=True)}" if first else name(strategy)
+
+
+def before(first: Thought, *, short: bool = False) -> str:
     """Return how the draws of a strategy think: "after 32 tokens of forced thought"."""
-    said = thinking(first.kind, first.budget)
+    amount = thought_amount(first.kind, first.budget)
     if first.kind == "effort":
-        return f"{said} effort" if short else f"at {said} effort"
+        return amount if short else f"at {amount}"
     long, brief = THOUGHTS[first.kind]
-    unit = "token" if said == "1" else "tokens"
-    return f"{brief} {said}" if short else long.format(f"{said}{SPACE}{unit}")
+    return f"{brief} {thinking(first.kind, first.budget)}" if short else long.format(amount)
+
+
+def thought_amount(kind: str, value: float) -> str:
+    """Return a thinking budget with its unit: "1,024 tokens", or "medium effort"."""
+    number = thinking(kind, value)
+    if kind == "effort":
+        return f"{number} effort"
+    return f"{number}{SPACE}{'token' if number == '1' else 'tokens'}"
 
 
 def grid(selector: str, kind: str) -> str:
