@@ -67,7 +67,8 @@ def compliance(outcomes: pd.DataFrame) -> pd.DataFrame:
       token, more than that, and less.
     - against, change: the next smaller budget of the same strategy (of the smallest: the next
       larger), and by how many tokens the larger of both spends more than the smaller, over the
-      problems of both, with its 95 % interval.
+      problems of both, with an interval that holds for all steps of the strategy at once (95 %,
+      Bonferroni).
     - bound: "yes" where that interval is above 0 and the ratio of both means above `grid.BINDS`;
       else "no" where the interval stays below half of the rise that was asked for, in proportion
       (half of a doubling where that is less, or not known); else "cannot tell".
@@ -190,7 +191,7 @@ def _bound(steps: Mapping[float, pd.DataFrame], level: float, counted: bool) -> 
     means = [steps[each].groupby("problem")["spent"].mean() for each in (small, large)]
     both = pd.concat(means, axis=1, keys=["small", "large"]).dropna()
     clusters = steps[large].groupby("problem")["cluster"].first().loc[both.index]
-    change = _interval(both["large"] - both["small"], clusters)
+    change = _interval(both["large"] - both["small"], clusters, steps=len(levels) - 1)
     before, after = both["small"].mean(), both["large"].mean()
     rise = min(large / small if counted and small > 0 else DOUBLING, DOUBLING)
     bound = "cannot tell"
@@ -202,13 +203,18 @@ def _bound(steps: Mapping[float, pd.DataFrame], level: float, counted: bool) -> 
     return {"against": against, **dict(zip(CHANGE, change, strict=True)), "bound": bound}
 
 
-def _interval(values: pd.Series[float], clusters: pd.Series[str]) -> tuple[float, float, float]:
-    """Return the mean of `values`, one a problem, with its t interval over clusters."""
+def _interval(
+    values: pd.Series[float], clusters: pd.Series[str], steps: int = 1
+) -> tuple[float, float, float]:
+    """Return the mean of `values`, one a problem, with its t interval over clusters.
+
+    It is one of so many `steps` that hold at once.
+    """
     mean = float(values.mean())
     pulls = ((values - mean) / len(values)).groupby(clusters).sum()
     G = len(pulls)
     if G < 2:
         return mean, np.nan, np.nan
     sd = float(np.sqrt((pulls**2).sum() * G / (G - 1)))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, G - 1)) * sd
+    half = float(stats.t.isf((1 - LEVEL) / 2 / steps, G - 1)) * sd
     return mean, mean - half, mean + half
