@@ -21,6 +21,8 @@ Place = tuple[int, int]
 
 LEVELS = 5
 """The most round spends that a grid is cut at."""
+STEPS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0))
+"""Round numbers of a decade, the roundest first."""
 WHOLE, INTERNAL, EXTERNAL = "all", "fewest draws", "least thought"
 """Where the best cell is looked for: the grid, its first column, its first row."""
 CELL = ("accuracy", "low", "high", "spend")
@@ -113,18 +115,18 @@ def rounds(spend: Array) -> list[float]:
     """Return at most LEVELS round numbers, each with another set of sorted `spend` below it."""
     low, high = float(spend[0]), float(spend[-1])
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)):
+    found = np.array([])
+    for steps in STEPS:
         marks = np.array([float(f"{step}e{power}") for power in powers for step in steps])
         marks = marks[(marks >= low) & (marks < high)]
         _, first = np.unique(np.searchsorted(spend, marks, side="right"), return_index=True)
-        marks = marks[first]
-        if marks.size >= LEVELS:
-            break
-    if not marks.size:
+        if found.size < min(first.size, LEVELS):
+            found = marks[first]
+    if not found.size:
         return []
-    even = np.geomspace(marks[0], marks[-1], LEVELS)
-    places = np.abs(np.log(marks[:, None] / even)).argmin(axis=0)
-    return [float(mark) for mark in marks[np.unique(places)]]
+    even = np.geomspace(found[0], found[-1], LEVELS)
+    places = np.abs(np.log(found[:, None] / even)).argmin(axis=0)
+    return [float(mark) for mark in found[np.unique(places)]]
 
 
 def leading(curves: pd.DataFrame, knees: pd.DataFrame, axis: str) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from tsbench.compositions import WHOLE, Grid, Place
 from tsbench.plots import INK, PAPER, STYLE, WIDTH, bare, measure, write_title
 
 Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 SCALE = colormaps["cividis"]
 """Perceptually uniform for all kinds of colour vision (Nunez et al. 2018, PLoS ONE 13:e0199239)."""
@@ -29,6 +30,8 @@ ROW, COLUMN = 0.62, 2.0
 """Inches of a row, and of the widest column."""
 LIFT = 0.11
 """Inches that a number stands above the middle of its cell, and what is said of it below."""
+COVERS, STICKS = 10.0, 3.0
+"""How much worse than near a text it is to cover it, or the axes, or to leave the panel else."""
 LUMA = (0.299, 0.587, 0.114)
 FRAME = "#d55e00"
 
@@ -144,16 +147,29 @@ def _equal_spends(
             continue
         text = words.quantity(level, axis)
         size = np.array([measure(text, 8) + 0.08, 0.17])
-        half = size / inches / 2
-        inside = ((points - half > -0.5) & (points + half < np.flip(grid.spend.shape) - 0.5)).all(1)
-        points = points[inside] if inside.any() else points
-        gaps = [np.abs(points - at) * inches - (size + room) / 2 for at, room in boxes]
-        x, y = points[np.min([gap.max(axis=1) for gap in gaps], axis=0).argmax()]
-        boxes.append((np.array([x, y]), size))
+        x, y = where = _freest(points, size, boxes, inches, np.array(grid.spend.shape[::-1]))
+        boxes.append((where, size))
         axes.text(
             x, y, text, fontsize=8, color=INK, ha="center", va="center_baseline", zorder=8,
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5, "alpha": 0.9},
         )  # fmt: skip
+
+
+def _freest(
+    points: Array, size: Array, boxes: Sequence[tuple[Array, Array]], inches: Array, cells: Counts
+) -> Array:
+    """Return the point where a text of this size (inches) has the most room.
+
+    `boxes` are the centres and sizes of other texts, `inches` the size of a cell, and `cells` how
+    many there are across and up.
+    """
+    gaps = [np.abs(points - at) * inches - (size + room) / 2 for at, room in boxes]
+    room = np.min([gap.max(axis=1) for gap in gaps], axis=0)
+    edges = (points + 0.5) * inches, (cells - 0.5 - points) * inches
+    low, high = (np.maximum(size / 2 - edge, 0.0).max(axis=1) for edge in edges)
+    bad = COVERS * (np.maximum(-room, 0.0) + low) + STICKS * high
+    best: Array = points[(room - bad).argmax()]
+    return best
 
 
 def _size(axes: Axes) -> Array:
@@ -172,8 +188,12 @@ def _padded(values: Array) -> Array:
 
 
 def _points(path: Path) -> Array:
-    """Return points along a line, ten a piece."""
+    """Return points along a line, ten a piece; none of a line that is a point."""
     pieces = [np.asarray(line, dtype=float) for line in path.to_polygons(closed_only=False)]
     share = np.linspace(0.0, 1.0, 10)[:, None, None]
-    found = [(line[:-1] * (1 - share) + line[1:] * share).reshape(-1, 2) for line in pieces]
+    found = [
+        (line[:-1] * (1 - share) + line[1:] * share).reshape(-1, 2)
+        for line in pieces
+        if np.ptp(line, axis=0).any()
+    ]
     return np.concatenate([*found, np.empty((0, 2))])
