@@ -95,7 +95,7 @@ def compliance(outcomes: pd.DataFrame) -> pd.DataFrame:
 def bindings(found: pd.DataFrame) -> dict[tuple[str, str, str], Binding]:
     """Return what the table of `compliance` says of each class, model and strategy."""
     known = {}
-    for (task_class, model, selector, kind), ladder in ladders(found).items():
+    for (task_class, model, selector, kind), ladder in _ladders(found).items():
         no = ladder["bound"] == "no"
         ignored = len(ladder) > 1 and bool(no.all())
         rest = ladder[no & (ladder["against"] < ladder["thinking_budget"])]
@@ -109,7 +109,7 @@ def bindings(found: pd.DataFrame) -> dict[tuple[str, str, str], Binding]:
     return known
 
 
-def ladders(found: pd.DataFrame) -> dict[tuple[str, str, str, str], pd.DataFrame]:
+def _ladders(found: pd.DataFrame) -> dict[tuple[str, str, str, str], pd.DataFrame]:
     """Return the rows of `compliance` by class, model, selector and kind of thinking."""
     if found.empty:
         return {}

@@ -99,7 +99,7 @@ class Fit:
         for name, table in tables.items():
             table.to_parquet(folder / f"{name}.parquet", index=False)
         console = Console(width=None if sys.stdout.isatty() else 120)
-        for line in weights(cells):
+        for line in (*weights(cells), *ignored(cells)):
             console.print(line)
         console.print(knee_table(found))
         return found
@@ -203,6 +203,13 @@ def weights(cells: Cells) -> Iterator[str]:
                 f"{names[0]}, {names[2]}: {cell.draws[0]} to {cell.draws[1]} draws a problem; each "
                 f"problem counts once, and k goes to {cell.budgets[-1]}."
             )
+
+
+def ignored(cells: Cells) -> Iterator[str]:
+    """Yield a line for each strategy whose thinking budgets made no difference."""
+    for names, cell in cells.items():
+        if names[1] == ALL and cell.thought.ignored:
+            yield f"{names[0]}, {names[2]}, {names[3]}: {cell.thought.remark}."
 
 
 def checked_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
