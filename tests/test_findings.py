@@ -79,6 +79,29 @@ def test_the_budget_is_the_one_nearest_to_the_knee() -> None:
     assert found(**GONE).here["budget"] == 32
 
 
+def test_after_thinking_the_oracle_is_that_of_the_same_thinking() -> None:
+    lines = [
+        curve("math", f"{selector} (forced {t})", np.full(6, value))
+        for selector, t, value in (("maj@k", 8, 0.4), ("pass@k", 8, 0.7), ("pass@k", 32, 0.9))
+    ]
+    table = pd.concat([*lines, curve("math", "pass@k", np.full(6, 0.8))])
+    rows = pd.DataFrame([knee("math", "frontier", chosen="maj@k (forced 8)")])
+    chosen = pick(table, rows, "math", "tokens")
+    assert chosen is not None
+    assert chosen.oracle == 0.7
+    assert headline(chosen).startswith("Majority vote after 8\u00a0tokens of forced thought stays")
+
+
+def test_budgets_that_made_no_difference_are_not_recommended() -> None:
+    flags = "no fit: the thinking budgets made no difference to what was spent"
+    chosen = found(peak=np.nan, flags=flags)
+    assert chosen.ignored
+    assert headline(chosen) == (
+        "No budget can be recommended: the thinking budgets made no difference to what was spent."
+    )
+    assert not found(flags=flags.replace("no fit", "forced left out")).ignored
+
+
 @pytest.mark.parametrize("task_class", ["code", "math"])
 def test_nothing_deployable_is_nothing_to_use(task_class: str) -> None:
     only = knees()

@@ -177,3 +177,24 @@ def test_flips_are_written_for_runs_that_are_right_or_wrong(tmp_path):
     flipped = pd.read_parquet(run / "flips.parquet")
     assert flipped["before"].tolist()[:3] == [1, 2, 4]
     assert (flipped["n"] == 30).all()
+
+
+def test_ignored_thinking_budgets_are_said_and_written(tmp_path, capsys):
+    run = tmp_path / "a"
+    table = outcomes().assign(strategy="forced", thinking_tokens=50.0)
+    saved(table, run / "outcomes" / "part-0.parquet")
+    found = Fit(run=str(run))()
+    printed = " ".join(capsys.readouterr().out.split())
+    said = "the thinking budgets made no difference to what was spent"
+    assert f"math, unknown, forced: {said}." in printed
+    asked = pd.read_parquet(run / "compliance.parquet")
+    assert asked["bound"].tolist() == ["no"] * 4
+    assert asked["ratio"].tolist() == [50.0, 25.0, 12.5, 6.25]
+    assert found["flags"].str.contains(said).all()
+
+
+def test_bad_thinking_tokens_are_refused_before_anything_is_written(tmp_path):
+    file = saved(outcomes().assign(thinking_tokens=-1.0), tmp_path / "bad.parquet")
+    with pytest.raises(ValueError, match="thinking_tokens of 'think' is -1 for problem 'p0'"):
+        Fit(outcomes=file, out=str(tmp_path / "out"))()
+    assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -305,3 +306,135 @@ def test_a_fit_of_someone_elses_log_is_reported(tmp_path: Path) -> None:
     assert "Mine rises from" in page.text
     assert "calls a problem" in page.text
     assert (tmp_path / "mine" / "figures" / "math-asks.png").exists()
+
+
+def fitted(folder: Path, *outcomes: pd.DataFrame) -> Path:
+    """Write a run folder with these outcomes and fit it."""
+    (folder / "outcomes").mkdir(parents=True)
+    for i, table in enumerate(outcomes):
+        table.to_parquet(folder / "outcomes" / f"part-{i}.parquet")
+    Fit(run=str(folder))()
+    return folder
+
+
+def single(**columns: Any) -> pd.DataFrame:
+    """Return outcomes of one draw without thought, half of them right."""
+    table = pd.DataFrame({"problem_id": [f"p{q}" for q in range(40)]})
+    table = table.assign(task_class="math", model="toy", strategy="single", budget=1, replicate=0)
+    right = np.arange(40) % 2
+    return table.assign(correct=right, tokens=12.0, flops=12 * 2.7e8, **columns)
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page, Path]:
+    table = toy.composed((8, 32, 128), 8, selectors=("pass@k", "maj@k", "best-of-n:p_true"))
+    folder = fitted(tmp_path_factory.mktemp("run") / "composed", table, single())
+    return *written(folder), folder
+
+
+def test_each_grid_has_a_heat_map_and_a_table(composed: tuple[str, Page, Path]) -> None:
+    html, page, folder = composed
+    names = {path.name for path in (folder / "figures").glob("math-grid-*")}
+    assert names == {
+        f"math-grid-{name}-forced.png" for name in ("pass-k", "maj-k", "best-of-n-p-true")
+    }
+    assert html.count("<svg ") == len(list((folder / "figures").iterdir()))
+    assert "Majority vote after forced thought: mean accuracy in %." in page.text
+    assert "chosen on the problems that are shown, so it flatters" in page.text
+    assert page.text.count("It cannot be deployed.") == 1
+
+
+def test_the_table_of_a_grid_holds_problems_out(composed: tuple[str, Page, Path]) -> None:
+    html, _, folder = composed
+    best = pd.read_parquet(folder / "compositions.parquet")
+    best = best[best["selector"] == "maj@k"]
+    table = html[html.index(">math: majority vote after forced thought</text>") :]
+    table = table[table.index("<tbody>") : table.index("</tbody>") + 8]
+    cells = " ".join(Page(table).text.split())
+    whole = best[best["among"] == "all"].sort_values("level").iloc[-1]
+    said = (
+        f"any spend up to {whole['level']:,.0f} tokens 128 tokens \u00d7 7 draws "
+        f"{whole['spend']:,.0f} tokens {100 * whole['accuracy']:.0f} % "
+        f"{100 * whole['low']:.0f} to {100 * whole['high']:.0f} % "
+        f"{100 * whole['held_out']:.0f} %"
+    )
+    rounded = said.replace(f"{whole['level']:,.0f}", f"{float(f'{whole.level:.2g}'):,.0f}")
+    assert rounded in cells.replace("\u00a0", " ")
+    assert cells.count("\u00d7 1 draw") >= len(best["level"].unique())
+
+
+def test_a_grid_does_not_drown_the_curves(composed: tuple[str, Page, Path]) -> None:
+    html, page, folder = composed
+    curves = pd.read_parquet(folder / "curves.parquet")
+    assert curves["strategy"].nunique() == 10
+    main = re.findall(r"<svg .*?</svg>", html, flags=re.DOTALL)[1]
+    assert ">majority vote, forced 128</text>" in main
+    assert "forced 8<" not in main
+    assert "only the lines of the one with the best cell are drawn" in page.text
+    shown = html[html.index("Knees. Accuracies") :]
+    shown = shown[: shown.index("</table>")]
+    assert "after 128 tokens" in shown.replace("\u00a0", " ")
+    assert "after 32 tokens" not in shown.replace("\u00a0", " ")
+    others = html[html.index("Knees of the other thinking budgets") :]
+    others = others[: others.index("</details>")].replace("\u00a0", " ")
+    assert others.index("after 8 tokens") < others.index("after 32 tokens")
+
+
+def test_thinking_budgets_are_told_once_for_all_selectors(
+    composed: tuple[str, Page, Path],
+) -> None:
+    html, _, _ = composed
+    table = html[html.index("Thinking budgets: asked and spent") :]
+    table = table[table.index("<tbody>") : table.index("</tbody>") + 8]
+    assert table.count("<tr>") == 3
+    said = " ".join(Page(table).text.replace("\u00a0", " ").split())
+    assert said.startswith("oracle, vote, P(True) after 8 tokens of forced thought 8 40 runs ")
+    assert "100 % 0 % 0 % yes 24 fewer than at 32" in said
+    assert "yes 24 more than at 8" in said
+
+
+def test_ignored_budgets_are_not_recommended(tmp_path: Path) -> None:
+    ignored = toy.composed((8, 16, 32), 4, selectors=("maj@k",), ignored=True)
+    html, page = written(fitted(tmp_path / "alone", ignored))
+    said = "the thinking budgets made no difference to what was spent"
+    assert f"No budget can be recommended: {said}." in page.text
+    table = html[html.index("What to use</h2>") :]
+    assert Page(table[table.index("<tbody>") : table.index("</tbody>") + 8]).text.split() == []
+    flagged = f"majority vote after 32 tokens of forced thought: {said}"
+    assert flagged in page.text.replace("\u00a0", " ")
+    both = fitted(tmp_path / "both", ignored, single(thinking_tokens=np.nan))
+    html, page = written(both)
+    assert f"(forced 8) left out: {said}" in page.text
+    table = html[html.index("What to use</h2>") :]
+    used = Page(table[table.index("<tbody>") : table.index("</tbody>") + 8]).text
+    assert "single pass" in used
+    assert "majority vote" not in used
+
+
+def test_a_fit_without_thinking_writes_neither_table(tmp_path: Path) -> None:
+    folder = fitted(tmp_path / "plain", single())
+    assert not (folder / "compliance.parquet").exists()
+    assert not (folder / "compositions.parquet").exists()
+    _, page = written(folder)
+    assert "asked and spent" not in page.text
+
+
+def test_pools_of_samples_under_thinking_budgets_get_a_heat_map(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    thinking = np.repeat([16, 64], 20 * 6)
+    table = pd.DataFrame(
+        {
+            "task_class": "math",
+            "problem_id": np.tile(np.repeat(np.arange(20), 6), 2),
+            "thinking_budget": thinking,
+            "answer": rng.choice(["7", "8"], thinking.size),
+            "tokens": thinking + 5.0,
+        }
+    )
+    table["correct"] = table["answer"] == "7"
+    table.to_parquet(tmp_path / "samples.parquet")
+    Fit(samples=str(tmp_path / "samples.parquet"), out=str(tmp_path / "out"))()
+    _, page = written(tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out" / "figures").glob("*grid*")}
+    assert names == {"math-grid-maj-k-thinking.png", "math-grid-pass-k-thinking.png"}
+    assert "Majority vote after thought: mean accuracy" in page.text

@@ -57,7 +57,7 @@ def test_budgets_count_what_the_strategy_counts() -> None:
 
 def test_names() -> None:
     assert words.name("maj@k") == "majority vote"
-    assert words.name("maj@k (thinking 64)", short=True) == "vote (thinking 64)"
+    assert words.name("maj@k (thinking 64)", short=True) == "vote, thinking 64"
     assert words.name("my search") == "my search"
     assert words.verdict("flat") == "flattens"
 
@@ -86,3 +86,51 @@ def test_searches_and_revisions_have_names_and_units():
     assert words.budget("revise", 1) == "1\u00a0reply"
     assert words.budget("truncated", 64) == "64\u00a0tokens of thought"
     assert words.budget("weighted-best-of-n:p_true", 8) == "8\u00a0draws"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "long", "short"),
+    [
+        (
+            "maj@k (forced 32)",
+            "majority vote after 32\u00a0tokens of forced thought",
+            "vote, forced 32",
+        ),
+        (
+            "pass@k (truncated 1024)",
+            "oracle (pass@k) after 1,024\u00a0tokens of truncated thought",
+            "oracle, truncated 1,024",
+        ),
+        (
+            "best-of-n:p_true (prompted 1)",
+            "best-of-n by P(True) when asked to think for 1\u00a0token",
+            "P(True), prompted 1",
+        ),
+        (
+            "best-of-n:mine (effort 2)",
+            "best-of-n by mine at medium effort",
+            "mine best, medium effort",
+        ),
+        (
+            "maj@k (thinking 64)",
+            "majority vote after 64\u00a0tokens of thought",
+            "vote, thinking 64",
+        ),
+        ("my search (fast 3)", "my search (fast 3)", "my search (fast 3)"),
+    ],
+)  # fmt: skip
+def test_draws_that_think_first_say_so(strategy: str, long: str, short: str) -> None:
+    assert words.name(strategy) == long
+    assert words.name(strategy, short=True) == short
+    assert words.budget(strategy, 8).endswith("draws") or strategy.startswith("my search")
+
+
+def test_a_grid_and_a_figure_name_the_thinking() -> None:
+    assert words.grid("maj@k", "forced") == "majority vote after forced thought"
+    assert words.grid("maj@k", "thinking") == "majority vote after thought"
+    assert words.grid("best-of-n:p_true", "prompted") == "best-of-n by P(True) when asked to think"
+    assert words.grid("pass@k", "effort") == "oracle (pass@k) at each effort"
+    assert words.label("pass@k (forced 128)") == "oracle (pass@k), forced 128"
+    assert words.label("revise") == "self-revision"
+    assert words.thought_amount("effort", 3) == "high effort"
+    assert words.thought_amount("forced", 0) == "0\u00a0tokens"

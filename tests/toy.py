@@ -203,3 +203,37 @@ def run_folder(
     if manifest_json is not None:
         (folder / "manifest.json").write_text(json.dumps(manifest_json))
     return folder
+
+
+def composed(
+    thinking: Sequence[float] = (8, 32, 128),
+    draws: int = 8,
+    *,
+    kind: str = "forced",
+    selectors: Sequence[str] = ("pass@k", "maj@k"),
+    problems: int = 40,
+    task_class: str = "math",
+    ignored: bool = False,
+) -> pd.DataFrame:
+    """Return outcomes of N draws after each thinking budget: exact expectations over a pool.
+
+    Thought and draws each help and each run into a limit, so that the best of a spend is a mix.
+    Where `ignored`, every budget spends about 50 tokens of thought and they are all alike.
+    """
+    rng = np.random.default_rng(0)
+    ease = rng.normal(0.0, 1.0, problems)
+    rows = []
+    for t in thinking:
+        used = np.full(problems, 50.0) if ignored else np.full(problems, float(t))
+        used = used + rng.normal(0.0, 0.02 * used)
+        for selector in selectors:
+            lift = 1.0 if selector.startswith("pass@k") else 0.35
+            for n in range(1, draws + 1):
+                logit = ease + 0.25 * np.log2(1.0 + min(used.mean(), 200.0)) + lift * np.log2(n) - 1
+                for q in range(problems):
+                    right, spent = 1.0 / (1.0 + np.exp(-logit[q])), n * (used[q] + 12.0)
+                    name = f"{selector} ({kind} {t:g})"
+                    rows.append((task_class, f"p{q}", name, float(t), n, right, used[q], spent))
+    columns = ["task_class", "problem_id", "strategy", "thinking_budget", "budget", "correct"]
+    table = pd.DataFrame(rows, columns=[*columns, "thinking_tokens", "tokens"])
+    return table.assign(model="toy", replicate=0, pool=draws, flops=table["tokens"] * 2.7e8)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tsbench.compliance import Binding, bindings, compliance
 from tsbench.estimates import SPENDS, Estimate, estimates, estimates_by_score, spends
 from tsbench.outcomes import named
 from tsbench.tally import BLANK, LOST, Tally, accuracies, require
@@ -41,7 +42,8 @@ class Cell:
     `missing_rate`, and the accuracy if everything missing were wrong (`if_wrong`) or right
     (`if_right`). `dropped` problems lack a budget. `unpriced` is the share of draws whose tokens
     are not known, `draws` the fewest and most draws of a problem. `spent` has each row's own
-    spends (rows, budgets), NaN where not known; it is held for the stratum ALL alone.
+    spends (rows, budgets), NaN where not known; it is held for the stratum ALL alone. `thought`
+    says which of its thinking budgets are known to have made no difference.
     """
 
     problems: pd.Index
@@ -55,6 +57,7 @@ class Cell:
     unpriced: float = 0.0
     draws: tuple[int, int] | None = None
     spent: Mapping[str, Array] = field(default_factory=dict)
+    thought: Binding = field(default_factory=Binding)
 
     def spends(self, axis: str) -> bool:
         """Say whether the spend on `axis` is known, and not zero, at every budget."""
@@ -108,12 +111,15 @@ def cells_of_outcomes(outcomes: pd.DataFrame) -> Cells:
     Raises ValueError for a missing column and where no accuracy is known.
     """
     table = _outcome_table(outcomes)
+    thought = bindings(compliance(table))
     cells: Cells = {}
     for (task_class, model, strategy), rows in table.groupby(["task_class", "model", "strategy"]):
         for stratum, part in [(ALL, rows), *rows.groupby("stratum")]:
             cell = _of_rows(part, whole=stratum == ALL)
             if cell is not None:
-                cells[str(task_class), str(stratum), str(model), str(strategy)] = cell
+                known = thought.get((str(task_class), str(model), str(strategy)), Binding())
+                names = str(task_class), str(stratum), str(model), str(strategy)
+                cells[names] = replace(cell, thought=known)
     return _known(cells)
 
 

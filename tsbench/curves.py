@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsbench.cells import CURVE, Cell, Cells, Names, cells_of_outcomes
+from tsbench.compliance import IGNORED
 from tsbench.estimates import MAJORITY, SPENDS, deployable
 from tsbench.frontier import FRONTIER, frontier
 from tsbench.grid import binding, thin
@@ -113,6 +114,8 @@ def knees(
     pass@k and those of a noisy oracle) at each spend, with the largest budget that the spend pays
     for, chosen on one half of the problems and valued on the other; `chosen` names the strategy
     at its knee and `knee_budget` is that one's budget.
+    Budgets that are known not to have bound (see `tsbench.compliance`) are left out of fits, and a
+    strategy all of whose thinking budgets were ignored is no part of a frontier that has another.
 
     Raises ValueError for a missing column, an unknown axis, and no known spend or accuracy.
     """
@@ -139,7 +142,7 @@ def knees(
             rows.append(_knee_row(names, cell, axis, ask, price, instead))
         for group in dict.fromkeys(names[:3] for names in known):
             useful = {
-                names[3]: _thinned(names[3], cell)
+                names[3]: _obeyed(_thinned(names[3], cell))
                 for names, cell in known.items()
                 if names[:3] == group and deployable(names[3])
             }
@@ -208,16 +211,23 @@ def _thinned(strategy: str, cell: Cell) -> Cell:
     return cell.at(thin(cell.budgets, odd=strategy.startswith(MAJORITY)))
 
 
+def _obeyed(cell: Cell) -> Cell:
+    """Return the cell without the thinking budgets that did not bind."""
+    return cell.at(np.flatnonzero(~np.isin(cell.budgets, cell.thought.idle)))
+
+
 def _knee_row(
     names: Names, cell: Cell, axis: str, ask: _Ask, worth: float | None, instead: tuple[str, ...]
 ) -> dict[str, object]:
     thinned = _thinned(names[3], cell)
-    binds = binding(thinned.means[axis].to_numpy(float))
-    fitted = thinned.at(binds)
+    obeyed = _obeyed(thinned)
+    fitted = obeyed.at(binding(obeyed.means[axis].to_numpy(float)))
     flags = [*instead, *_quality(cell)]
-    if binds.size < thinned.budgets.size:
-        idle = ", ".join(f"{budget:g}" for budget in np.delete(thinned.budgets, binds))
+    if fitted.budgets.size < thinned.budgets.size:
+        idle = ", ".join(f"{b:g}" for b in np.setdiff1d(thinned.budgets, fitted.budgets))
         flags.append(f"budgets that did not bind: {idle}")
+    if cell.thought.remark:
+        flags.append(cell.thought.remark)
     found = None
     if _fittable(fitted.Z, [cell], flags):
         found = ask.knee(fitted.Z, fitted.means[axis].to_numpy(float), fitted.clusters, worth)
@@ -238,13 +248,18 @@ def _frontier_rows(
     worth: float | None,
     instead: tuple[str, ...],
 ) -> list[dict[str, object]]:
+    obeyed = {name: cell for name, cell in cells.items() if not cell.thought.ignored}
+    left_out = ", ".join(name for name in cells if name not in obeyed)
+    cells = obeyed or cells
     best = frontier(cells, axis, np.random.default_rng(ask.seed))
     if best is None:
         return []
     parts = list(cells.values())
     flags = [*instead, *dict.fromkeys(flag for cell in parts for flag in _quality(cell))]
+    if left_out:
+        flags.append(f"{left_out} left out: {IGNORED}" if obeyed else f"no fit: {IGNORED}")
     found = None
-    if _fittable(best.Z, parts, flags):
+    if obeyed and _fittable(best.Z, parts, flags):
         found = ask.knee(best.Z, best.spend, best.clusters, worth)
     place = found.knee_budget if found else 0
     dropped = max(len(cell.problems) + cell.dropped for cell in parts) - len(best.problems)

@@ -8,6 +8,8 @@ import pandas as pd
 
 from tsbench import words
 from tsbench.cells import ALL
+from tsbench.compliance import IGNORED
+from tsbench.thought import thought
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Pick:
 
     `first`, `here` and `last` are rows of the strategy's curve: its smallest budget, the chosen
     one and its largest. `row` is the frontier's row of knees, `place` its knee in the strategy's
-    budgets. `oracle` is pass@k at no more than the same spend, None where it was not run.
+    budgets. `oracle` is pass@k, after the same thinking, at no more than the same spend, None where
+    it was not run.
     """
 
     axis: str
@@ -32,6 +35,11 @@ class Pick:
     def budget(self) -> str:
         """The chosen nominal budget in words."""
         return words.budget(self.strategy, float(self.here["budget"]))
+
+    @property
+    def ignored(self) -> bool:
+        """Whether all there is to use is thinking budgets that made no difference."""
+        return f"no fit: {IGNORED}" in str(self.row["flags"])
 
     @property
     def spend(self) -> str:
@@ -55,7 +63,9 @@ def pick(curves: pd.DataFrame, knees: pd.DataFrame, task_class: str, axis: str) 
     place = words.place(line, row, axis)
     target = float(row["knee_budget"]) if place.knee is None else place.knee
     here = line.iloc[int((line["budget"] - target).abs().argmin())]
-    oracle = whole[(whole["strategy"] == words.ORACLE) & (whole[axis] <= here[axis] * 1.001)]
+    first = thought(str(row["chosen"]))
+    name = words.ORACLE + (str(row["chosen"]).removeprefix(first.selector) if first else "")
+    oracle = whole[(whole["strategy"] == name) & (whole[axis] <= here[axis] * 1.001)]
     return Pick(
         axis,
         str(row["chosen"]),
@@ -71,6 +81,8 @@ def pick(curves: pd.DataFrame, knees: pd.DataFrame, task_class: str, axis: str) 
 def headline(found: Pick) -> str:
     """Return the finding for a class in one or two sentences."""
     row = found.row
+    if found.ignored:
+        return f"No budget can be recommended: {IGNORED}."
     if words.given(row["peak"]) is None:
         return f"No knee could be fitted: {row['flags']}."
     rose, spend = path(found), f"about {found.spend} a problem"

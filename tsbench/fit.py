@@ -1,4 +1,4 @@
-"""The command `tsbench fit`: outcomes or samples in, curves, knees, matches and flips out."""
+"""The command `tsbench fit`: outcomes or samples in; curves, knees and other tables out."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from tsbench.cells import ALL, THIRDS, Cells, cells_of_draws, cells_of_outcomes
+from tsbench.compliance import compliance
+from tsbench.compositions import compositions
 from tsbench.curves import curves, knees
 from tsbench.estimates import SPENDS
 from tsbench.flips import flips
@@ -31,7 +33,7 @@ BATCH = 2**19
 """Rows of a samples file that are read at once."""
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json"}
 """Tables that are read, by the ends of their names; JSON has an object a line."""
-OURS = {*READ, *SPENDS, "score", "strategy", "budget", "replicate"}
+OURS = {*READ, *SPENDS, "score", "strategy", "budget", "replicate", "thinking_tokens"}
 """Our names of columns."""
 UNLIKE = ("key", "text", "thoughts", "params")
 """Columns whose words do not come again and again, so are not read as codes."""
@@ -82,25 +84,24 @@ class Fit:
                 raise ValueError(f"worth.{axis} is {value}; allowed is above 0.")
 
     def __call__(self) -> pd.DataFrame:
-        """Write every table of the fit as parquet (docs/files.md), print the knees, return them."""
+        """Write every table as parquet (docs/files.md), print the knees and return them."""
         with threadpool_limits(1, user_api="blas"):  # the matrices are small: threads only wait
             return self._fit()
 
     def _fit(self) -> pd.DataFrame:
-        cells, flipped = self._cells()
+        cells, tables = self._cells()
         found = knees(cells, axes=self.axes, delta=self.delta, worth=self.worth, seed=self.seed)
         folder = Path(self.out or self.run or "runs/fit")
         folder.mkdir(parents=True, exist_ok=True)
-        curves(cells, seed=self.seed).to_parquet(folder / "curves.parquet", index=False)
-        found.to_parquet(folder / "knees.parquet", index=False)
+        lines = curves(cells, seed=self.seed)
         matched = matches(cells, axes=list(dict.fromkeys(found["axis"])))
-        matched.to_parquet(folder / "matches.parquet", index=False)
-        if flipped is not None:
-            flipped.to_parquet(folder / "flips.parquet", index=False)
-        for name, table in self._verifiers().items():
+        tables |= {"curves": lines, "knees": found, "matches": matched} | self._verifiers()
+        composed = compositions(cells, lines, found["axis"].iloc[0], seed=self.seed)
+        tables |= {"compositions": composed} if len(composed) else {}
+        for name, table in tables.items():
             table.to_parquet(folder / f"{name}.parquet", index=False)
         console = Console(width=None if sys.stdout.isatty() else 120)
-        for line in weights(cells):
+        for line in (*weights(cells), *ignored(cells)):
             console.print(line)
         console.print(knee_table(found))
         return found
@@ -115,16 +116,18 @@ class Fit:
         draws = judged(samples)
         return {"verifiers": rocs(draws, seed=self.seed), "roc": points(draws)}
 
-    def _cells(self) -> tuple[Cells, pd.DataFrame | None]:
+    def _cells(self) -> tuple[Cells, dict[str, pd.DataFrame]]:
+        """Return the cells, and by name the tables that only outcomes have."""
         if self.samples:
-            return self._cells_of(self.samples, self.thirds), None
+            return self._cells_of(self.samples, self.thirds), {}
         table = pd.concat(self._batches(self.outcomes or f"{self.run}/outcomes"), ignore_index=True)
         outcomes = checked_outcomes(table)
         cells = cells_of_outcomes(outcomes)
         if self.run and self.thirds and any(Path(self.run, "samples").glob("*.parquet")):
             drawn = self._cells_of(f"{self.run}/samples", thirds=True)
             cells |= {n: c for n, c in drawn.items() if n[1] in THIRDS and "(thinking" not in n[3]}
-        return cells, flips(outcomes)
+        asked = compliance(outcomes)
+        return cells, {"flips": flips(outcomes)} | ({"compliance": asked} if len(asked) else {})
 
     def _cells_of(self, samples: str, thirds: bool) -> Cells:
         wanted = {*READ, "score"} if self.scored_by else {*READ}
@@ -202,6 +205,13 @@ def weights(cells: Cells) -> Iterator[str]:
                 f"{names[0]}, {names[2]}: {cell.draws[0]} to {cell.draws[1]} draws a problem; each "
                 f"problem counts once, and k goes to {cell.budgets[-1]}."
             )
+
+
+def ignored(cells: Cells) -> Iterator[str]:
+    """Yield a line for each strategy whose thinking budgets made no difference."""
+    for names, cell in cells.items():
+        if names[1] == ALL and cell.thought.ignored:
+            yield f"{names[0]}, {names[2]}, {names[3]}: {cell.thought.remark}."
 
 
 def checked_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:

@@ -36,17 +36,20 @@ class Frontier:
     clusters: Counts | None
 
 
-def frontier(cells: Mapping[str, Cell], axis: str, rng: np.random.Generator) -> Frontier | None:
+def frontier(
+    cells: Mapping[str, Cell], axis: str, rng: np.random.Generator, grid: Array | None = None
+) -> Frontier | None:
     """Return the best of `cells`, by strategy, at each spend on `axis`; None without a problem.
 
-    At each spend a strategy stands at the largest budget that the spend pays for. The best one is
+    The spends are those of `grid`, each enough for some cell, or at most ten of the cells' own. At
+    each of them a strategy stands at the largest budget that the spend pays for. The best one is
     chosen on one half of the problems and valued on the other, both ways about, so that choosing
     among noisy strategies does not flatter the frontier.
     """
     problems = _common(cells.values())
     if not len(problems):
         return None
-    grid = _grid(cells.values(), axis)
+    grid = _grid(cells.values(), axis) if grid is None else grid
     bought = np.stack([_bought(cell, axis, grid) for cell in cells.values()], axis=1)
     values = np.stack(
         [

@@ -89,13 +89,13 @@ def curve(
     found = _knees(knees, task_class, axis)
     fitted = [s for s in lines if s in found and words.given(found[s]["peak"]) is not None]
     labels = [
-        _label(line, axis, words.name(s), colours[s], found[s]["verdict"] if s in fitted else "")
+        _label(line, axis, words.label(s), colours[s], found[s]["verdict"] if s in fitted else "")
         for s, line in lines.items()
     ]
     said = {s: words.place(lines[s], found[s], axis).words(s) for s in fitted}
     right = 0.42 + max(
-        *(_inches(item.name, 9.5, bold=True) + _inches(item.verdict, 9.5) for item in labels),
-        *(_inches(text, 8.5) for text in said.values()),
+        *(measure(item.name, 9.5, bold=True) + measure(item.verdict, 9.5) for item in labels),
+        *(measure(text, 8.5) for text in said.values()),
         1.5,
     )
     left, top, bottom, main, strip = 0.66, 0.68, 0.60, 3.3, ROW * len(fitted) + 0.34
@@ -105,7 +105,7 @@ def curve(
     upper = figure.add_axes((across[0], (bottom + strip) / height, across[1], main / height))
     lower = figure.add_axes((across[0], bottom / height, across[1], strip / height))
     title = f"{task_class}: accuracy against {words.AXES[axis].label}"
-    _title(figure, title, 0.12, note)
+    write_title(figure, title, 0.12, note)
 
     _spend_axis([line[axis] for line in lines.values()], axis, upper, lower)
     _accuracy_axis(upper, lines.values(), band=True)
@@ -137,7 +137,7 @@ def overview(curves: pd.DataFrame, knees: pd.DataFrame, axis: str, *, note: str 
     sheets = {c: _lines(curves, c, axis) for c in _classes(curves, axis)}
     colours = palette(curves["strategy"])
     room = 0.34 + max(
-        _inches(words.name(s, short=True), 9, bold=True) for lines in sheets.values() for s in lines
+        measure(words.name(s, short=True), 9, bold=True) for lines in sheets.values() for s in lines
     )
     everything = [line for lines in sheets.values() for line in lines.values()]
     top = 1.0 if note else 0.8
@@ -190,12 +190,12 @@ def strata(
         ["strategy", "stratum"]
     )["verdict"]
     room = 0.34 + max(
-        _inches(words.level(v), 8.5, bold=True) + _inches("falls", 8.5) for v in levels
+        measure(words.level(v), 8.5, bold=True) + measure("falls", 8.5) for v in levels
     )  # fmt: skip
     figure = _panels(
         len(sheets), min(3, len(sheets)), top=0.98, main=2.1, gap=room + 0.1, right=room
     )
-    _title(figure, f"{task_class}: accuracy by difficulty", 0.12, note)
+    write_title(figure, f"{task_class}: accuracy by difficulty", 0.12, note)
     for i, (axes, (strategy, lines)) in enumerate(zip(figure.axes, sheets.items(), strict=True)):
         _spend_axis([line[axis] for line in lines.values()], axis, axes, label=i + 3 >= len(sheets))
         axes.set_ylim(-3, 103)
@@ -208,7 +208,7 @@ def strata(
                 _label(line, axis, words.level(level), shades[level], "falls" if falls else "")
             )
         _end_labels(axes, labels, size=8.5)
-        _heading(axes, words.name(strategy), "", 10)
+        _heading(axes, words.label(strategy), "", 10)
     return figure
 
 
@@ -236,14 +236,14 @@ def roc(points: pd.DataFrame, rocs: pd.DataFrame, task_class: str, *, note: str 
     step, block = 0.18, 0.62
     left, side, top, bottom = 0.66, max(3.3, block * len(said)), 0.68, 0.60
     right = 0.32 + max(
-        *(_inches(name, 9.5, bold=True) for name in names),
-        *(_inches(text, 8.5) for lines in said for text in lines),
+        *(measure(name, 9.5, bold=True) for name in names),
+        *(measure(text, 8.5) for lines in said for text in lines),
     )
     width, height = max(6.5, left + side + right), top + side + bottom
     figure = Figure(figsize=(width, height), facecolor=PAPER)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-    _title(figure, f"{task_class}: telling right from wrong", 0.12, note)
-    _bare(axes)
+    write_title(figure, f"{task_class}: telling right from wrong", 0.12, note)
+    bare(axes)
     axes.set(xlim=(-3, 103), ylim=(-3, 103), xlabel="wrong draws accepted, %")
     axes.set_ylabel("right draws accepted, %", labelpad=7)
     axes.set_xticks(np.arange(0, 101, 20))
@@ -275,16 +275,16 @@ def missing(curves: pd.DataFrame, *, note: str = "") -> Figure | None:
     rates = rates[rates.max(axis=1) > 0].iloc[::-1]
     if rates.empty:
         return None
-    names = [f"{c} \u00b7 {words.name(str(s))}" for c, s in rates.index]
-    left, right, top, bottom = 0.3 + max(_inches(n, 9.5) for n in names), 1.9, 0.68, 0.58
+    names = [f"{c} \u00b7 {words.label(str(s))}" for c, s in rates.index]
+    left, right, top, bottom = 0.3 + max(measure(n, 9.5) for n in names), 1.9, 0.68, 0.58
     main = 0.25 * len(rates) + 0.1
     height = top + main + bottom
     figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
-    _title(figure, "Draws without a usable answer", 0.12, note)
+    write_title(figure, "Draws without a usable answer", 0.12, note)
     axes = figure.add_axes(
         (left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, main / height)
     )
-    _bare(axes)
+    bare(axes)
     y = np.arange(len(rates))
     blank, capped = rates["missing_rate"].to_numpy(), rates["cap_hit_rate"].to_numpy()
     axes.hlines(y, 0, np.maximum(blank, capped), color=GRID, lw=1.2, zorder=1)
@@ -420,7 +420,7 @@ def _shades(n: int) -> list[str]:
     return ["#" + "".join(f"{round(c):02x}" for c in mix) for mix in mixes]
 
 
-def _inches(text: str, size: float, *, bold: bool = False) -> float:
+def measure(text: str, size: float, *, bold: bool = False) -> float:
     """Return how wide a text is, with room for what hinting adds."""
     if not text:
         return 0.0
@@ -443,7 +443,8 @@ def _panels(n: int, columns: int, *, top: float, main: float, gap: float, right:
     return figure
 
 
-def _title(figure: Figure, text: str, left: float, note: str) -> None:
+def write_title(figure: Figure, text: str, left: float, note: str) -> None:
+    """Write a figure's title, `left` inches from its edge, and the note at the right."""
     width, height = figure.get_size_inches()
     figure.text(left / width, 1 - 0.2 / height, text, fontsize=12.5, fontweight="bold", va="top")
     if note:
@@ -468,7 +469,8 @@ def _heading(axes: Axes, text: str, below: str, size: float) -> None:
     axes.annotate(below, (0, 1), xytext=(0, 8), fontsize=9, color=QUIET, **place)
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
+    """Take the frame and the ticks' marks off."""
     axes.tick_params(length=0)
     axes.set_axisbelow(True)
     for side in axes.spines.values():
@@ -482,7 +484,7 @@ def _spend_axis(spends: Sequence[pd.Series], axis: str, *stack: Axes, label: boo
     low, high = low / margin, high * margin
     marks = ticks(low, high)
     for axes in stack:
-        _bare(axes)
+        bare(axes)
         axes.set_xscale("log")
         axes.set_xlim(low, high)
         axes.xaxis.set_major_locator(FixedLocator(marks))

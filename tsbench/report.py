@@ -14,9 +14,13 @@ from matplotlib.figure import Figure
 
 from tsbench import manifest, plots, words
 from tsbench.cells import ALL
+from tsbench.compositions import Grid, grids, leading
 from tsbench.cost import Price
 from tsbench.findings import Pick, delta, headline, pick, support
+from tsbench.heatmap import heatmap
 from tsbench.markup import facts, figure, heading, items, number, page, slug, table, td, text, th
+from tsbench.thinking_tables import compliance_table, grid_table
+from tsbench.thought import thought
 
 CSS = Path(__file__).with_name("report.css")
 LABELS = ("task_class", "stratum", "model", "strategy")
@@ -91,6 +95,8 @@ class Run:
     flips: pd.DataFrame | None
     verifiers: pd.DataFrame | None
     roc: pd.DataFrame | None
+    compliance: pd.DataFrame | None
+    compositions: pd.DataFrame | None
     samples: pd.DataFrame | None
     manifest: Mapping[str, Any]
 
@@ -163,6 +169,8 @@ def read(folder: Path) -> Run:
         optional(folder / "flips.parquet"),
         optional(folder / "verifiers.parquet"),
         optional(folder / "roc.parquet"),
+        optional(folder / "compliance.parquet"),
+        optional(folder / "compositions.parquet"),
         samples(folder / "samples"),
         manifest.read(folder),
     )
@@ -188,8 +196,9 @@ def figures(run: Run) -> Drawn:
     note, main = SIMULATED if run.simulated else "", run.axes[0]
     for model in run.models:
         curves, knees = run.of(model)
+        led = leading(curves, knees, main)
         drawn[f"{run.stem(model)}overview"] = (
-            plots.overview(curves, knees, main, note=note),
+            plots.overview(led, knees, main, note=note),
             "Accuracy against compute for every class, with knees as rings",
         )
         lost = plots.missing(curves, note=note)
@@ -197,6 +206,13 @@ def figures(run: Run) -> Drawn:
             drawn[f"{run.stem(model)}missing"] = (lost, "Draws without a usable answer")
     for part in run.parts():
         curves, knees = run.of(part.model, part.task_class)
+        for key, (grid, best) in grid_parts(run, part).items():
+            drawn[key] = (
+                heatmap(grid, best, part.task_class, main, note=note),
+                f"{part.title}: {words.grid(grid.selector, grid.kind)}, by thinking budget and "
+                "parallel draws",
+            )
+        curves = leading(curves, knees, main)
         for axis in run.axes:
             if axis in set(knees["axis"]):
                 drawn[f"{part.stem}-{axis}"] = (
@@ -217,6 +233,23 @@ def figures(run: Run) -> Drawn:
                     f"{part.title}: how verifiers tell right draws from wrong ones",
                 )
     return drawn
+
+
+def grid_parts(run: Run, part: Part) -> dict[str, tuple[Grid, pd.DataFrame]]:
+    """Return a class's grids of thinking budget and draws, with their best cells, by figure."""
+    if run.compositions is None:
+        return {}
+    mine = (run.compositions["model"] == part.model) & (
+        run.compositions["task_class"] == part.task_class
+    )
+    kinds = run.compositions[mine].groupby(["selector", "kind"], sort=False)
+    best = {(str(s), str(k)): rows for (s, k), rows in kinds}
+    curves, _ = run.of(part.model, part.task_class)
+    return {
+        f"{part.stem}-grid-{slug(grid.selector)}-{grid.kind}": (grid, best[names])
+        for grid in grids(curves, run.axes[0])
+        if (names := (grid.selector, grid.kind)) in best
+    }
 
 
 def write(run: Run, drawn: Drawn) -> str:
@@ -241,11 +274,12 @@ def write(run: Run, drawn: Drawn) -> str:
             figure(
                 images[f"{run.stem(model)}overview"],
                 "A ring marks the knee of a strategy. Dashes are oracle coverage (pass@k), an "
-                "estimate that no one can deploy. Bands and intervals are with each class below.",
+                "estimate that no one can deploy. Bands and intervals are with each class below."
+                + led_note(run, *run.of(model)),
             )
             for model in run.models
         ),
-        usage({title: found for title, found in chosen.items() if found}, run.axes),
+        usage({t: found for t, found in chosen.items() if found and not found.ignored}, run.axes),
         *(section(run, part, images) for part in run.parts()),
         quality(run, [svg for name, svg in images.items() if name.endswith("missing")]),
         totals(run),
@@ -326,7 +360,7 @@ def usage(chosen: Mapping[str, Pick], axes: Sequence[str]) -> str:
 
 def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
     """Return a class: its figures and the knees of all its strategies."""
-    curves, _ = run.of(part.model, part.task_class)
+    curves, knees = run.of(part.model, part.task_class)
     main = run.axes[0]
     count = int(curves.loc[curves["stratum"] == ALL, "n_problems"].max())
     captions = {
@@ -338,7 +372,7 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
         f"Mean accuracy over {count:,} problems, with bands that hold for all budgets of a line at "
         "once (95 %). Rings are knees. The strip below gives their 95 % intervals; an arrow is an "
         "end that the smallest or largest budget cuts off."
-    )
+    ) + led_note(run, curves, knees)
     captions["difficulty"] = (
         "The same problems by difficulty, a line a level: a class's mean can hide a level that "
         "falls. Few problems make a level, so read the shapes and not the wiggles."
@@ -357,6 +391,11 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
             knees_table(run, part),
             strategies_table(run, part),
             *drawn.values(),
+            *(
+                figure(images[key], grid_caption(grid)) + grid_table(best)
+                for key, (grid, best) in grid_parts(run, part).items()
+            ),
+            thinking_table(run, part),
             matches_tables(run, part),
             verifiers_table(run, part),
             levels_table(run, part),
@@ -365,26 +404,61 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
     )
 
 
+def led_note(run: Run, curves: pd.DataFrame, knees: pd.DataFrame) -> str:
+    """Return what a caption says where lines of grids are left out."""
+    if len(leading(curves, knees, run.axes[0])) == len(curves):
+        return ""
+    return (
+        " Of thinking budgets before parallel draws only the lines of the one with the best cell "
+        "are drawn; the heat maps have all."
+    )
+
+
+def grid_caption(grid: Grid) -> str:
+    """Return how to read a heat map."""
+    what = words.grid(grid.selector, grid.kind)
+    oracle = " It cannot be deployed." if grid.selector.startswith(words.ORACLE) else ""
+    return (
+        f"{what[0].upper()}{what[1:]}: mean accuracy in %. A line is where a problem costs that "
+        "much, by measured means, interpolated between cells; cells left of it and below cost "
+        "less. A frame is the most accurate cell within the spends that stand in it, chosen on the "
+        f"problems that are shown, so it flatters: the table holds problems out.{oracle}"
+    )
+
+
+def thinking_table(run: Run, part: Part) -> str:
+    """Return what was spent of each thinking budget; nothing where it is not known."""
+    if run.compliance is None:
+        return ""
+    mine = run.compliance["model"] == part.model
+    return compliance_table(
+        run.compliance[mine & (run.compliance["task_class"] == part.task_class)]
+    )
+
+
 def knees_table(run: Run, part: Part) -> str:
     """Return every strategy's knee on every axis, what was flagged, and the fitted shapes."""
     curves, knees = run.of(part.model, part.task_class)
     curves, knees = curves[curves["stratum"] == ALL], knees[knees["stratum"] == ALL]
     main = run.axes[0]
-    rows, shapes = [], []
-    flags: dict[str, list[str]] = {}
+    led = {words.FRONTIER, *leading(curves, knees, main)["strategy"]}
+    knees = knees.sort_values("strategy", key=lambda s: s.map(by_thought), kind="stable")
+    shapes: list[list[str]] = []
+    shown: dict[bool, list[list[str]]] = {True: [], False: []}
+    flagged: dict[bool, dict[str, list[str]]] = {True: {}, False: {}}
     for strategy, part_rows in knees.groupby("strategy", sort=False):
         by_axis = {str(row["axis"]): row for _, row in part_rows.iterrows()}
         row = by_axis.get(main, part_rows.iloc[0])
         long, chosen = words.name(str(strategy)), str(row["chosen"])
         if row["flags"]:
-            flags.setdefault(str(row["flags"]), []).append(long)
+            flagged[strategy in led].setdefault(str(row["flags"]), []).append(long)
         if words.given(row["peak"]) is None or main not in by_axis:
             continue
         below = f"{words.name(chosen)} at the knee" if strategy == words.FRONTIER else ""
         line = curves[curves["strategy"] == chosen]
         place = words.place(line, row, main)
         knee, _, interval = place.words(chosen).rpartition(" (")
-        rows.append(
+        shown[strategy in led].append(
             [
                 th(long, below),
                 td(words.verdict(row["verdict"]), f"P(falls) {words.chance(row['p_turnover'])}"),
@@ -404,7 +478,7 @@ def knees_table(run: Run, part: Part) -> str:
         )
     spends = [words.AXES[axis].unit for axis in run.axes]
     head = ["strategy", "verdict", "knee, 95 % interval", *spends, "accuracy there", "at the peak"]
-    caption = "Knees of all strategies. Accuracies here are those of the fitted curve."
+    caption = "Knees. Accuracies here are those of the fitted curve."
     step = words.points(delta(knees.iloc[0]) / 2), words.points(delta(knees.iloc[0]) * 2)
     more = table(
         "The likeliest single shape with its parameters (x in doublings of spend), and where the "
@@ -413,11 +487,23 @@ def knees_table(run: Run, part: Part) -> str:
         shapes,
         2,
     )
+    knees_of = {
+        lead: table(caption, head, shown[lead], 2)
+        + items(f"{', '.join(who)}: {flag}" for flag, who in flagged[lead].items())
+        for lead in shown
+    }
+    others = "<details><summary>Knees of the other thinking budgets</summary>"
     return (
-        table(caption, head, rows, 2)
-        + items(f"{', '.join(who)}: {flag}" for flag, who in flags.items())
+        knees_of[True]
+        + (f"{others}{knees_of[False]}</details>" if shown[False] or flagged[False] else "")
         + f"<details><summary>Fitted shapes and other thresholds</summary>{more}</details>"
     )
+
+
+def by_thought(strategy: str) -> float:
+    """Return where a strategy stands in a table: after those without a smaller thinking budget."""
+    first = thought(strategy)
+    return first.budget if first else float("inf") if strategy == words.FRONTIER else -1.0
 
 
 def strategies_table(run: Run, part: Part) -> str:

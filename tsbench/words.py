@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tsbench.thought import Thought, thought
+
 NARROW, SPACE = "\u202f", "\u00a0"
 """Spaces at which a line does not break: before a per cent sign, and before a unit."""
 ORACLE = "pass@k"
@@ -47,6 +49,14 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "ab-mcts": ("wider-or-deeper tree search", "AB-MCTS"),
 }
 """The long and the short name of the strategies that are followed by ":VERIFIER"."""
+THOUGHTS: Mapping[str, tuple[str, str]] = {
+    "thinking": ("after {} of thought", "thinking"),
+    "forced": ("after {} of forced thought", "forced"),
+    "truncated": ("after {} of truncated thought", "truncated"),
+    "prompted": ("when asked to think for {}", "prompted"),
+}
+"""How the long name says that draws think first, and what the short one calls it."""
+EFFORTS = ("low", "medium", "high")
 UNITS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("forced", "truncated", "prompted"), ("token of thought", "tokens of thought")),
     **dict.fromkeys(("revise", "revise-grid", "ab-mcts"), ("reply", "replies")),
@@ -83,12 +93,52 @@ AXES: Mapping[str, Axis] = {
 
 def name(strategy: str, *, short: bool = False) -> str:
     """Return a strategy's name for people; an unknown strategy keeps its own."""
+    first = thought(strategy)
+    if first:
+        comma = ", " if short else " "
+        return f"{name(first.selector, short=short)}{comma}{before(first, short=short)}"
     head, bracket, rest = strategy.partition(" (")
     if head not in STRATEGIES and ":" in head:
         kind, _, verifier = head.partition(":")
         long, brief = KINDS.get(kind, (kind, kind))
         head = f"{verifier} {brief}" if short else f"{long} by {verifier}"
     return STRATEGIES.get(head, (head, head))[short] + bracket + rest
+
+
+def label(strategy: str) -> str:
+    """Return a strategy's name for a figure with room for the long one, its thinking in short."""
+    first = thought(strategy)
+    return f"{name(first.selector)}, {before(first, short=True)}" if first else name(strategy)
+
+
+def before(first: Thought, *, short: bool = False) -> str:
+    """Return how the draws of a strategy think: "after 32 tokens of forced thought"."""
+    amount = thought_amount(first.kind, first.budget)
+    if first.kind == "effort":
+        return amount if short else f"at {amount}"
+    long, brief = THOUGHTS[first.kind]
+    return f"{brief} {thinking(first.kind, first.budget)}" if short else long.format(amount)
+
+
+def thought_amount(kind: str, value: float) -> str:
+    """Return a thinking budget with its unit: "1,024 tokens", or "medium effort"."""
+    number = thinking(kind, value)
+    if kind == "effort":
+        return f"{number} effort"
+    return f"{number}{SPACE}{'token' if number == '1' else 'tokens'}"
+
+
+def grid(selector: str, kind: str) -> str:
+    """Return what a grid of thinking budgets is of: "majority vote after forced thought"."""
+    long = "at each effort" if kind == "effort" else THOUGHTS[kind][0].replace("{} of ", "")
+    return f"{name(selector)} {long.replace(' for {}', '')}"
+
+
+def thinking(kind: str, value: float) -> str:
+    """Return a thinking budget without a unit: "1,024", or "medium" for an effort of 2."""
+    if kind == "effort" and value in (1, 2, 3):
+        return EFFORTS[int(value) - 1]
+    return f"{value:,.0f}"
 
 
 def level(stratum: object) -> str:
