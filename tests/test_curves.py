@@ -159,6 +159,23 @@ def test_the_frontier_takes_the_best_deployable_strategy_at_each_spend():
     assert frontier["accuracy_at_knee"] == pytest.approx(0.7, abs=0.06)
 
 
+def test_what_needs_an_oracle_or_mostly_gave_no_answer_is_no_part_of_a_frontier():
+    rise = runs(RISE, "plain")
+    best = runs(np.full(8, 0.95), "best-of-n:noisy_oracle")
+    silent = runs(np.full(8, 0.9), "silent", seed=1)
+    lost = silent.index % 8 < 5
+    silent = silent.assign(
+        correct=silent["correct"].mask(lost), status=np.where(lost, "unparsed", "ok")
+    )
+    found = knees(pd.concat([rise.assign(status="ok"), best.assign(status="ok"), silent]))
+    frontier = row(found, strategy="frontier")
+    assert frontier["chosen"] == "plain"
+    assert frontier["family"] is not None
+    assert frontier["flags"].startswith("silent left out: more than 50% missing")
+    alone = row(knees(silent), strategy="frontier")
+    assert "no fit" in alone["flags"]
+
+
 def test_the_frontier_of_one_strategy_is_its_curve():
     found = knees(runs(RISE))
     mine, frontier = row(found, strategy="think"), row(found, strategy="frontier")

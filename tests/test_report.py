@@ -180,7 +180,7 @@ def test_comparisons_say_against_whom_at_what_spend_and_how_sure(tmp_path: Path)
         for rows in re.findall(r"<tbody>.*?(?=</tbody>)", first, flags=re.DOTALL)
     )
     assert spend == (
-        "beam search by p_true 4 paths majority vote 4.2 draws on average "
+        "beam search by P(True) 4 paths majority vote 4.2 draws on average "
         "\u22122.1 \u22125.0 to +0.8 cannot tell 100 50.0 % 52.1 % "
         "best-of-n by P(True) 8 draws majority vote 9 draws "
         "+4.0 +1.0 to +7.0 better in all rows at once 100 50.0 % 52.1 %"

@@ -79,7 +79,9 @@ def test_a_knee_is_placed_in_draws(changes: dict[str, float], said: str) -> None
 
 
 def test_searches_and_revisions_have_names_and_units():
-    assert words.name("beam:p_true") == "beam search by p_true"
+    assert words.name("beam:p_true") == "beam search by P(True)"
+    assert words.name("dvts:mine") == "diverse tree search by mine"
+    assert words.name("best-of-n:noisy_oracle") == "best-of-n by a noisy oracle that sees the grade"
     assert words.name("ab-mcts:rubric", short=True) == "rubric AB-MCTS"
     assert words.name("best-of-n:logprob") == "best-of-n by log-probability"
     assert words.budget("dvts:p_true", 4) == "4\u00a0paths"
@@ -109,7 +111,7 @@ def test_searches_and_revisions_have_names_and_units():
         (
             "best-of-n:mine (effort 2)",
             "best-of-n by mine at medium effort",
-            "mine best, medium effort",
+            "mine, medium effort",
         ),
         (
             "maj@k (thinking 64)",

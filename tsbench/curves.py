@@ -113,9 +113,9 @@ def knees(
     them). The strategy "frontier" is the best deployable strategy (every one but the oracle
     pass@k and those of a noisy oracle) at each spend, with the largest budget that the spend pays
     for, chosen on one half of the problems and valued on the other; `chosen` names the strategy
-    at its knee and `knee_budget` is that one's budget.
-    Budgets that are known not to have bound (see `tsbench.compliance`) are left out of fits, and a
-    strategy all of whose thinking budgets were ignored is no part of a frontier that has another.
+    at its knee and `knee_budget` is that one's budget. Budgets that are known not to have bound
+    (see `tsbench.compliance`) are left out of fits, and a strategy all of whose thinking budgets
+    were ignored, or that mostly gave no answer, is no part of a frontier that has another.
 
     Raises ValueError for a missing column, an unknown axis, and no known spend or accuracy.
     """
@@ -143,7 +143,7 @@ def knees(
         for group in dict.fromkeys(names[:3] for names in known):
             useful = {
                 names[3]: _obeyed(_thinned(names[3], cell))
-                for names, cell in known.items()
+                for names, cell in sorted(known.items(), key=lambda item: ":" in item[0][3])
                 if names[:3] == group and deployable(names[3])
             }
             if useful:
@@ -248,16 +248,19 @@ def _frontier_rows(
     worth: float | None,
     instead: tuple[str, ...],
 ) -> list[dict[str, object]]:
-    obeyed = {name: cell for name, cell in cells.items() if not cell.thought.ignored}
-    left_out = ", ".join(name for name in cells if name not in obeyed)
+    ignored = [name for name, cell in cells.items() if cell.thought.ignored]
+    unread = [name for name, cell in cells.items() if _unread(cell) > MISSING]
+    obeyed = {name: cell for name, cell in cells.items() if name not in (*ignored, *unread)}
     cells = obeyed or cells
     best = frontier(cells, axis, np.random.default_rng(ask.seed))
     if best is None:
         return []
     parts = list(cells.values())
-    flags = [*instead, *dict.fromkeys(flag for cell in parts for flag in _quality(cell))]
-    if left_out:
-        flags.append(f"{left_out} left out: {IGNORED}" if obeyed else f"no fit: {IGNORED}")
+    met = dict.fromkeys(best.strategy)
+    flags = [*instead, *dict.fromkeys(flag for name in met for flag in _quality(cells[name]))]
+    for left_out, why in ((ignored, IGNORED), (unread, f"more than {MISSING:.0%} missing")):
+        if left_out:
+            flags.append(f"{', '.join(left_out)} left out: {why}" if obeyed else f"no fit: {why}")
     found = None
     if obeyed and _fittable(best.Z, parts, flags):
         found = ask.knee(best.Z, best.spend, best.clusters, worth)
@@ -277,7 +280,7 @@ def _frontier_rows(
 
 def _fittable(Z: Array, cells: Sequence[Cell], flags: list[str]) -> bool:
     """Say whether there is enough to fit, and add to `flags` why not."""
-    unread = max(float((c.means["missing_rate"] - c.means["cap_hit_rate"]).max()) for c in cells)
+    unread = max(map(_unread, cells))
     if unread > MISSING:
         flags.append(f"no fit: {unread:.0%} missing, and the limit is {MISSING:.0%}")
         return False
@@ -285,6 +288,11 @@ def _fittable(Z: Array, cells: Sequence[Cell], flags: list[str]) -> bool:
         flags.append(f"no fit: {Z.shape[0]} problems at {Z.shape[1]} budgets that bind")
         return False
     return True
+
+
+def _unread(cell: Cell) -> float:
+    """Return the largest share of runs that gave no answer, those cut short apart."""
+    return float((cell.means["missing_rate"] - cell.means["cap_hit_rate"]).max())
 
 
 def _quality(cell: Cell) -> list[str]:

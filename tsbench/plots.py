@@ -98,7 +98,8 @@ def curve(
         *(measure(text, 8.5) for text in said.values()),
         1.5,
     )
-    left, top, bottom, main, strip = 0.66, 0.68, 0.60, 3.3, ROW * len(fitted) + 0.34
+    main, strip = max(3.3, _stacked(len(labels), 9.5)), ROW * len(fitted) + 0.34
+    left, top, bottom = 0.66, 0.68, 0.60
     width, height = max(WIDTH, left + right + 4.5), top + main + strip + bottom
     figure = Figure(figsize=(width, height), facecolor=PAPER)
     across = (left / width, (width - left - right) / width)
@@ -141,7 +142,8 @@ def overview(curves: pd.DataFrame, knees: pd.DataFrame, axis: str, *, note: str 
     )
     everything = [line for lines in sheets.values() for line in lines.values()]
     top = 1.0 if note else 0.8
-    panels = _panels(len(sheets), len(sheets), top=top, main=2.75, gap=room + 0.12, right=room)
+    main = max(2.75, *(_stacked(len(lines), 9.0) for lines in sheets.values()))
+    panels = _panels(len(sheets), len(sheets), top=top, main=main, gap=room + 0.12, right=room)
     for i, (axes, (task_class, lines)) in enumerate(
         zip(panels.axes, sheets.items(), strict=True),
     ):
@@ -227,8 +229,7 @@ def roc(points: pd.DataFrame, rocs: pd.DataFrame, task_class: str, *, note: str 
     found = rocs[(rocs["task_class"] == task_class) & rocs["verifier"].isin(curves["verifier"])]
     found = found.sort_values("auc", ascending=False)
     colours = palette(f"best-of-n:{v}" for v in points["verifier"])
-    names = [words.name(f"best-of-n:{v}").removeprefix("best-of-n by ") for v in found["verifier"]]
-    names = [name.removeprefix("best-of-n:") for name in names]
+    names = [words.verifier(str(v)) for v in found["verifier"]]
     said = [
         (f"AUC {_area(row, 'auc')}", f"within problems {_area(row, 'auc_within')}")
         for _, row in found.iterrows()
@@ -428,6 +429,11 @@ def measure(text: str, size: float, *, bold: bool = False) -> float:
     return 1.05 * float(TextPath((0, 0), text, size=size, prop=font).get_extents().width) / 72
 
 
+def _stacked(labels: int, size: float) -> float:
+    """Return how many inches high so many labels are, one below the other."""
+    return labels * 1.35 * size / 72
+
+
 def _panels(n: int, columns: int, *, top: float, main: float, gap: float, right: float) -> Figure:
     """Return a figure with n panels in rows; sizes are inches."""
     left, bottom, between = 0.60, 0.60, 0.92
@@ -587,7 +593,7 @@ def _end_labels(axes: Axes, labels: Sequence[Label], *, size: float) -> None:
     """Write the labels at the right of a panel, none over another, each led to by dots."""
     low, high = axes.get_ylim()
     inches = axes.get_window_extent().height / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
-    gap = 1.35 * size / 72 * (high - low) / inches
+    gap = _stacked(1, size) * (high - low) / inches
     placed = spread([item.y for item in labels], gap)
     placed -= max(0.0, placed.max() - high)
     placed += max(0.0, low - placed.min())

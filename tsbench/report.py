@@ -627,7 +627,7 @@ def verifiers_table(run: Run, part: Part) -> str:
         areas = [td(*words.area(row, name)) for name in ("auc", "auc_within")]
         shares = ("true_accept", "false_accept", "single", "ceiling_within", "reached")
         cells = [number(share(row[name])) for name in shares]
-        name = words.name(f"best-of-n:{row['verifier']}").removeprefix("best-of-n by ")
+        name = words.verifier(str(row["verifier"]))
         scored = f"{int(row['n_draws']):,} draws, {int(row['missing']):,} without a score"
         rows.append([th(name, scored), *areas, *cells, number(f"{row['n']:g}")])
     if not rows:

@@ -20,9 +20,6 @@ STRATEGIES: Mapping[str, tuple[str, str]] = {
     "pass@k": ("oracle (pass@k)", "oracle"),
     "maj@k": ("majority vote", "vote"),
     "best-of-n": ("best-of-n", "best-of-n"),
-    "best-of-n:logprob": ("best-of-n by log-probability", "log-prob."),
-    "best-of-n:p_true": ("best-of-n by P(True)", "P(True)"),
-    "best-of-n:public_tests": ("best-of-n by public tests", "public tests"),
     "mbr": ("minimum Bayes risk", "MBR"),
     "forced": ("forced thinking", "thinking"),
     "single": ("single pass", "single"),
@@ -39,7 +36,7 @@ STRATEGIES: Mapping[str, tuple[str, str]] = {
 }
 """The long and the short name of each strategy."""
 KINDS: Mapping[str, tuple[str, str]] = {
-    "best-of-n": ("best-of-n", "best"),
+    "best-of-n": ("best-of-n", ""),
     "weighted-best-of-n": ("vote weighted", "weighted"),
     "revise": ("self-revision chosen", "revise"),
     "revise-grid": ("chains of revisions chosen", "grid"),
@@ -57,6 +54,20 @@ THOUGHTS: Mapping[str, tuple[str, str]] = {
 }
 """How the long name says that draws think first, and what the short one calls it."""
 EFFORTS = ("low", "medium", "high")
+VERIFIERS: Mapping[str, tuple[str, str]] = {
+    "logprob": ("log-probability", "log-prob."),
+    "self_certainty": ("self-certainty", "certainty"),
+    "p_true": ("P(True)", "P(True)"),
+    "rubric": ("a rubric", "rubric"),
+    "self_verify": ("self-verification", "self-verif."),
+    "pairwise": ("pairs compared", "pairs"),
+    "public_tests": ("public tests", "public tests"),
+    "judge": ("a judge", "judge"),
+    "reward": ("a reward model", "reward"),
+    "noisy_oracle": ("a noisy oracle that sees the grade", "noisy oracle"),
+    "vote": ("vote", "vote"),
+}
+"""The long and the short name of each verifier, and of a vote in its place."""
 UNITS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("forced", "truncated", "prompted"), ("token of thought", "tokens of thought")),
     **dict.fromkeys(("revise", "revise-grid", "ab-mcts"), ("reply", "replies")),
@@ -99,10 +110,17 @@ def name(strategy: str, *, short: bool = False) -> str:
         return f"{name(first.selector, short=short)}{comma}{before(first, short=short)}"
     head, bracket, rest = strategy.partition(" (")
     if head not in STRATEGIES and ":" in head:
-        kind, _, verifier = head.partition(":")
+        kind, _, by = head.partition(":")
         long, brief = KINDS.get(kind, (kind, kind))
-        head = f"{verifier} {brief}" if short else f"{long} by {verifier}"
+        who = verifier(by, short=short)
+        head = f"{who} {brief}".strip() if short else f"{long} by {who}"
     return STRATEGIES.get(head, (head, head))[short] + bracket + rest
+
+
+def verifier(by: str, *, short: bool = False) -> str:
+    """Return a verifier's name for people; an unknown one keeps its own."""
+    head, bracket, rest = by.partition(" (")
+    return VERIFIERS.get(head, (head, head))[short] + bracket + rest
 
 
 def label(strategy: str) -> str:
