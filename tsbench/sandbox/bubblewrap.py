@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from subprocess import PIPE
 
@@ -43,20 +45,14 @@ class Bubblewrap:
         return {**LIMITS, "TMP": TMP_BYTES}
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start a guest behind the walls, by an ordinary user and with an empty environment.
-
-        The program is started by its descriptor: it may lie in a folder that only root can enter.
-        """
-        with (
-            os.fdopen(os.memfd_create("filter"), "wb") as file,
-            Path(self.bwrap).open("rb") as program,
-        ):
+        """Start a guest behind the walls, by an ordinary user and with an empty environment."""
+        with os.fdopen(os.memfd_create("filter"), "wb") as file:
             file.write(seccomp.program())
             file.seek(0)
             return subprocess.Popen(
                 [
                     *(DROP_ROOT if os.geteuid() == 0 else ()),
-                    f"/proc/self/fd/{program.fileno()}",
+                    self.bwrap,
                     *walls(self.prefix),
                     "--seccomp",
                     str(file.fileno()),
@@ -65,20 +61,29 @@ class Bubblewrap:
                 env={"PATH": "/usr/bin:/bin"},
                 cwd="/",
                 start_new_session=True,
-                pass_fds=(file.fileno(), program.fileno()),
+                pass_fds=(file.fileno(),),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,
             )
 
 
-def walls(prefix: str | None) -> Iterator[str]:
-    """Yield bwrap's arguments: nothing shared, nothing writable but a small /tmp."""
-    yield from ("--as-pid-1", "--unshare-all", "--unshare-user", "--disable-userns")
-    yield from ("--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL")
-    yield from ("--uid", str(NOBODY), "--gid", str(NOBODY), "--hostname", "sandbox")
-    for name, value in {"PATH": "/usr/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}.items():
-        yield from ("--setenv", name, value)
+@cache
+def walls(prefix: str | None) -> tuple[str, ...]:
+    """Return bwrap's arguments: nothing shared, nothing writable but a small /tmp."""
+    alone = ("--as-pid-1", "--unshare-all", "--unshare-user", "--disable-userns")
+    bound = ("--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL")
+    nobody = ("--uid", str(NOBODY), "--gid", str(NOBODY), "--hostname", "sandbox")
+    variables = {"PATH": "/usr/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
+    seen = [*folders(), *(("--ro-bind", prefix, prefix) if prefix else ())]
+    small = ("--dev", "/dev", "--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--chdir", "/tmp")
+    closed = ("--remount-ro", "/dev", "--remount-ro", "/")
+    setenv = chain.from_iterable(("--setenv", *pair) for pair in variables.items())
+    return (*alone, *bound, *nobody, *setenv, *seen, *small, *closed)
+
+
+def folders() -> Iterator[str]:
+    """Yield the arguments for /usr and the folders of the root that lead into it."""
     yield from ("--ro-bind", "/usr", "/usr")
     for link in ("/bin", "/lib", "/lib64", "/lib32", "/libx32", "/sbin"):
         if Path(link).is_symlink():
@@ -86,10 +91,6 @@ def walls(prefix: str | None) -> Iterator[str]:
         elif Path(link).is_dir():
             yield from ("--ro-bind", link, link)
     yield from ("--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache")
-    yield from ("--dev", "/dev", "--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--chdir", "/tmp")
-    if prefix is not None:
-        yield from ("--ro-bind", prefix, prefix)
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
 
 
 def engines() -> Iterator[Bubblewrap]:

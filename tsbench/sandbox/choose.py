@@ -30,7 +30,19 @@ def walls(value):
     return held, value
 """
 WRONG = "def walls(value): return 5, value"
-EVERY_TYPE = (None, True, -7, 0.1, 2j, "\\u20ac", b"\\0", [()], {1}, frozenset({2}), {"a": []})
+EVERY_TYPE: tuple[object, ...] = (
+    None,
+    True,
+    -7,
+    0.1,
+    2j,
+    "\\u20ac",
+    b"\\0",
+    [()],
+    {1},
+    frozenset({2}),
+    {"a": []},
+)
 HELD = (Case((EVERY_TYPE,), (4, EVERY_TYPE)),)
 SECONDS = 30.0
 

@@ -13,6 +13,8 @@ from tsbench.sandbox.session import Broken, Session
 from tsbench.sandbox.values import plain
 from tsbench.types import Case
 
+NO_NAMES: dict[str, object] = {}
+
 Fault = Literal["fail", "error", "timeout", "sandbox_error"]
 
 
@@ -37,7 +39,7 @@ def run_cases(
     engine: Engine, source: str, entry_point: str, cases: Sequence[Case], timeout: float
 ) -> Verdict:
     """Ask the candidate for one value after the other."""
-    calls = [(plain(case.args), {}) for case in cases]
+    calls = [(plain(case.args), NO_NAMES) for case in cases]
     began = time.monotonic()
     passed = 0
     fault: tuple[Fault, str] | None = None
@@ -73,17 +75,19 @@ def run_check(
 
 def carried(tests: Session, session: Session) -> tuple[Fault, str] | None:
     """Carry calls and answers until the tests say what is wrong, or None where nothing is."""
+    calls = 0
     kind, said = tests.receive()
-    if kind == "verdict":
-        return "sandbox_error", "the tests never called the candidate"
     while kind == "call":
+        calls += 1
         session.send(said)
         answer, value = session.receive()
         tests.send((answer, value) if answer == "value" else ("raised", str(value)))
         kind, said = tests.receive()
     match said:
-        case ("pass", None):
+        case ("pass", None) if calls:
             return None
+        case ("pass", None):
+            return "sandbox_error", "the tests never called the candidate"
         case ("fail" | "error" | "sandbox_error" as status, str(reason)):
             return status, reason
     raise tests.broken("gave no verdict")

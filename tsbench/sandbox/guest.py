@@ -57,7 +57,8 @@ def encode(value: object) -> str:
             pairs = dict.items(value)
             parts = [f"[{node(k, depth + 1)},{node(v, depth + 1)}]" for k, v in pairs]
             return f'["dict",[{",".join(parts)}]]'
-        for base in (list, tuple, set, frozenset):
+        bases: tuple[Any, ...] = (list, tuple, set, frozenset)
+        for base in bases:
             if isinstance(value, base):
                 parts = [node(part, depth + 1) for part in base.__iter__(value)]
                 return f'["{base.__name__}",[{",".join(parts)}]]'

@@ -27,7 +27,7 @@ class Prepare:
 
     def __post_init__(self) -> None:
         if self.sandbox != "wasi":
-            raise ValueError(f"sandbox: {self.sandbox!r} is not one that is prepared; allowed: wasi")
+            raise ValueError(f"sandbox: {self.sandbox!r} cannot be prepared; allowed: wasi")
 
     def __call__(self) -> None:
         """Build it where it is not built yet, try it, and say where it is."""

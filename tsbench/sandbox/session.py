@@ -101,7 +101,7 @@ class Session:
             said = os.read(self.stderr, 4096).decode(errors="replace").strip()
         return f"the sandbox did not start: {(said or otherwise).splitlines()[-1][:200]}"
 
-    def send(self, message: object) -> None:
+    def send(self, message: Any) -> None:
         """Write plain values, after their size."""
         body = marshal.dumps(message, MARSHAL)
         data = memoryview(b"%08x" % len(body) + body)

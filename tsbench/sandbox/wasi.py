@@ -75,9 +75,7 @@ def engines() -> Iterator[Wasi]:
 
 def installed() -> bool:
     """Say whether the extra `wasi` is."""
-    return all(
-        importlib.util.find_spec(name.replace("-", "_")) is not None for name in PACKAGES
-    )
+    return all(importlib.util.find_spec(name.replace("-", "_")) is not None for name in PACKAGES)
 
 
 def prepared() -> Path:
