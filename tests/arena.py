@@ -30,7 +30,7 @@ from tsbench.sandbox.engine import LIMITS, Engine
 from tsbench.types import Case
 
 PROMPT = 'def f(n):\n    """F."""\n'
-PATIENCE = 3.0
+PATIENCE = 6.0
 """Seconds after the time allowed by which a grader must be done."""
 GROWTH = 64 * 2**20
 SUBREAPER = 36

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 SECRET = 918273645
-SHORT, LONG = 0.6, 6.0
+SHORT, LONG = 0.6, 10.0
 
 
 @dataclass(frozen=True)
@@ -530,7 +530,7 @@ def f(n):
 import os, time
 def f(n):
     if not os.fork():
-        time.sleep(6)
+        time.sleep(10)
         os._exit(0)
     while True: pass
 """,

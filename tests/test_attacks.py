@@ -125,9 +125,9 @@ def test_how_many_get_through(capsys, held, prepared):
     with capsys.disabled():
         print(f"\n{table(columns)}")
     for (grader, _), rows in columns.items():
-        through = sum(got_through(row) for row in rows if row["kind"] != "honest")
+        through = [row for row in rows if row["kind"] != "honest" and got_through(row)]
         assert sum(row["status"] == "pass" for row in rows if row["kind"] == "honest") == 6
-        assert through > 50 if "rlimits" in grader else through == 0
+        assert len(through) > 50 if "rlimits" in grader else through == []
 
 
 def table(columns):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import platform
 import re
 import struct
 import tempfile
@@ -368,7 +369,7 @@ def test_unsafe_needs_the_environment_too(monkeypatch):
     verdict = sandbox.grade("def f(): return 1", "f", [((), 1)], timeout=20.0, unsafe=True)
 
     assert verdict.status == "pass", verdict.reason
-    assert verdict.sandbox == "unsafe subprocess none"
+    assert verdict.sandbox == f"unsafe subprocess {platform.python_version()}"
     probe_function.cache_clear()
     assert sandbox.probe(unsafe=True)["name"] == "unsafe subprocess"
     probe_function.cache_clear()
@@ -387,7 +388,7 @@ def test_a_verdict_counts_the_cases_and_names_the_first_fault(held):
 
 def test_cases_passed_before_the_time_was_over_count(held):
     source = "def f(n):\n    while n: pass\n    return n"
-    verdict = sandbox.grade(source, "f", [((0,), 0), ((1,), 1), ((0,), 0)], timeout=1.0)
+    verdict = sandbox.grade(source, "f", [((0,), 0), ((1,), 1), ((0,), 0)], timeout=2.5)
 
     assert (verdict.status, verdict.passed, verdict.total) == ("timeout", 1, 3)
 
@@ -430,11 +431,11 @@ def test_a_check_that_runs_out_of_time_is_a_timeout(held):
     began = time.monotonic()
     test = "def check(candidate):\n    assert candidate() == 1\n"
     verdict = sandbox.grade_check(
-        "def f():\n    while True: pass", "f", test, 'def f():\n    """F."""\n', timeout=1.0
+        "def f():\n    while True: pass", "f", test, 'def f():\n    """F."""\n', timeout=2.5
     )
 
     assert verdict.status == "timeout"
-    assert time.monotonic() - began < 4.0
+    assert time.monotonic() - began < 6.0
 
 
 def test_time_that_a_candidate_takes_to_load_is_its_own(held):
@@ -442,8 +443,8 @@ def test_time_that_a_candidate_takes_to_load_is_its_own(held):
     source = "import time\ntime.sleep(60)\ndef f():\n    return 1\n"
     prompt = 'def f():\n    """F."""\n'
 
-    assert sandbox.grade_check(source, "f", test, prompt, timeout=1.5).status == "timeout"
-    assert sandbox.grade(source, "f", [((), 1)], timeout=1.5).status == "timeout"
+    assert sandbox.grade_check(source, "f", test, prompt, timeout=2.5).status == "timeout"
+    assert sandbox.grade(source, "f", [((), 1)], timeout=2.5).status == "timeout"
 
 
 def test_an_engine_that_cannot_start_is_the_sandboxs_failure():
@@ -563,11 +564,11 @@ def test_large_arguments_arrive_whole(held):
 
 
 def test_the_time_is_for_all_cases(held):
-    source = "import time\ndef f(n):\n    time.sleep(0.4)\n    return n"
-    verdict = sandbox.grade(source, "f", [((i,), i) for i in range(50)], timeout=3.0)
+    source = "import time\ndef f(n):\n    time.sleep(0.8)\n    return n"
+    verdict = sandbox.grade(source, "f", [((i,), i) for i in range(50)], timeout=4.0)
 
     assert verdict.status == "timeout"
-    assert 1 <= verdict.passed <= 7
+    assert 1 <= verdict.passed <= 4
 
 
 def test_at_most_four_mebibytes_are_read_for_all_cases(held):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class Bare:
     """A bare subprocess; its limits are those that cannot hurt other processes."""
 
     name: str = "unsafe subprocess"
-    version: str = "none"
+    version: str = platform.python_version()
     interpreter: str = sys.executable
 
     @property
