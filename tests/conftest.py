@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tsbench.sandbox import wasi
+from tsbench.sandbox.prepare import Prepare
+
 SHARED = Path(os.environ.get("TSBENCH_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 
 
@@ -20,3 +23,12 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def prepared() -> wasi.Wasi:
+    """Return the WASI sandbox, built if it is not yet, or skip and say why."""
+    if not wasi.installed():
+        pytest.skip("the WASI sandbox needs the extra: pip install 'tsbench[wasi]'")
+    Prepare("wasi")()
+    return next(wasi.engines())

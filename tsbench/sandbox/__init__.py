@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from tsbench.sandbox.choose import SandboxUnavailable, chosen, probe
 from tsbench.sandbox.compare import matches
 from tsbench.sandbox.grading import Verdict, run_cases, run_check
+from tsbench.sandbox.guest import encode
+from tsbench.sandbox.session import MAX_READ
+from tsbench.sandbox.values import plain
 from tsbench.types import Case
+
+ENVELOPE = 64
+"""Bytes around a value, and more than that."""
 
 __all__ = ["SandboxUnavailable", "Verdict", "grade", "grade_check", "matches", "probe"]
 
@@ -30,16 +36,19 @@ def grade(
     Parameters
     ----------
     source : a Python program that defines `entry_point`.
-    cases : at least one `Case`, or pair of arguments and expected value (see `matches`).
+    cases : at least one `Case`, or pair of arguments and expected value (see `matches`), all of
+        the types that `guest.encode` names.
     timeout : seconds for all of them, the sandbox's start included.
     unsafe : use no sandbox; the environment variable TSBENCH_UNSAFE_SANDBOX=1 must agree.
 
     Raises SandboxUnavailable where no engine works, and ValueError for no cases, for arguments
-    that cannot be sent, or for a time that is not positive.
+    that cannot be sent, for values that no candidate could answer, or for a time that is not
+    positive.
     """
     pairs = [case if isinstance(case, Case) else Case(*case) for case in cases]
     if not pairs:
         raise ValueError("sandbox: grade needs at least one case, found none")
+    answerable(entry_point, pairs)
     return run_cases(chosen(unsafe), source, entry_point, pairs, positive(timeout))
 
 
@@ -68,6 +77,24 @@ def grade_check(
     "sandbox_error".
     """
     return run_check(chosen(unsafe), source, entry_point, test, prompt, positive(timeout))
+
+
+def answerable(entry_point: str, cases: Sequence[Case]) -> None:
+    """Raise ValueError where a right candidate could not send the values that are expected."""
+    size = 0
+    for case in cases:
+        try:
+            plain(case.expected)
+        except ValueError as error:
+            raise ValueError(
+                f"sandbox: a case of {entry_point} expects {error}, so no candidate could pass it"
+            ) from None
+        size += len(encode(case.expected)) + ENVELOPE
+    if size > MAX_READ:
+        raise ValueError(
+            f"sandbox: the cases of {entry_point} expect values of {size} bytes as they are sent; "
+            f"at most {MAX_READ} are read"
+        )
 
 
 def positive(timeout: float) -> float:

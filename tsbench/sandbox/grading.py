@@ -9,9 +9,11 @@ from typing import Literal
 
 from tsbench.sandbox.compare import matches
 from tsbench.sandbox.engine import Engine
-from tsbench.sandbox.guest import encode
 from tsbench.sandbox.session import Broken, Session
+from tsbench.sandbox.values import plain
 from tsbench.types import Case
+
+NO_NAMES: dict[str, object] = {}
 
 Fault = Literal["fail", "error", "timeout", "sandbox_error"]
 
@@ -21,8 +23,8 @@ class Verdict:
     """What became of a candidate.
 
     "fail" is a wrong value, "error" an exception or a process that ended; "timeout" is the wall
-    clock; "sandbox_error" is never the candidate's failure. `passed` of `total` cases held, and
-    `seconds` is wall time.
+    clock; "sandbox_error" is never the candidate's failure. `passed` of `total` cases held,
+    `seconds` is wall time, and `sandbox` names what the candidate ran in.
     """
 
     status: Literal["pass"] | Fault
@@ -30,27 +32,27 @@ class Verdict:
     total: int
     reason: str | None
     seconds: float
+    sandbox: str
 
 
 def run_cases(
     engine: Engine, source: str, entry_point: str, cases: Sequence[Case], timeout: float
 ) -> Verdict:
     """Ask the candidate for one value after the other."""
-    calls = [encode((case.args, {})) for case in cases]
+    calls = [(plain(case.args), NO_NAMES) for case in cases]
     began = time.monotonic()
     passed = 0
     fault: tuple[Fault, str] | None = None
     try:
         with candidate(engine, began + timeout, source, entry_point) as session:
             for call, case in zip(calls, cases, strict=True):
-                session.send({"call": call})
-                wrong = judge(entry_point, case, session)
+                session.send(call)
+                wrong = judge(entry_point, case, *session.receive())
                 passed += wrong is None
                 fault = fault or wrong
     except Broken as broken:
         fault = (broken.status, broken.reason)
-    status, reason = fault or ("pass", None)
-    return Verdict(status, passed, len(cases), reason, time.monotonic() - began)
+    return verdict(engine, began, passed, len(cases), fault)
 
 
 def run_check(
@@ -60,26 +62,35 @@ def run_check(
     began = time.monotonic()
     program = f"{prompt}\n    pass\n\n{test}"
     order = {"role": "check", "source": program, "entry_point": entry_point}
-    calls = 0
-    status: Literal["pass"] | Fault
-    reason: str | None
     try:
         with (
             Session(engine, began + timeout, order) as tests,
             candidate(engine, began + timeout, source, entry_point) as session,
         ):
-            while "verdict" not in (asked := tests.receive()):
-                calls += 1
-                session.send(asked)
-                answer = session.receive()
-                session.value(answer.get("value"))
-                tests.send(answer)
-        status, reason = asked["verdict"], asked["reason"]
-        if status == "pass" and not calls:
-            status, reason = "sandbox_error", "the tests never called the candidate"
+            fault = carried(tests, session)
     except Broken as broken:
-        status, reason = broken.status, broken.reason
-    return Verdict(status, int(status == "pass"), 1, reason, time.monotonic() - began)
+        fault = (broken.status, broken.reason)
+    return verdict(engine, began, int(fault is None), 1, fault)
+
+
+def carried(tests: Session, session: Session) -> tuple[Fault, str] | None:
+    """Carry calls and answers until the tests say what is wrong, or None where nothing is."""
+    calls = 0
+    kind, said = tests.receive()
+    while kind == "call":
+        calls += 1
+        session.send(said)
+        answer, value = session.receive()
+        tests.send((answer, value) if answer == "value" else ("raised", str(value)))
+        kind, said = tests.receive()
+    match said:
+        case ("pass", None) if calls:
+            return None
+        case ("pass", None):
+            return "sandbox_error", "the tests never called the candidate"
+        case ("fail" | "error" | "sandbox_error" as status, str(reason)):
+            return status, reason
+    raise tests.broken("gave no verdict")
 
 
 def candidate(engine: Engine, deadline: float, source: str, entry_point: str) -> Session:
@@ -88,13 +99,11 @@ def candidate(engine: Engine, deadline: float, source: str, entry_point: str) ->
     return Session(engine, deadline, order)
 
 
-def judge(entry_point: str, case: Case, session: Session) -> tuple[Fault, str] | None:
+def judge(entry_point: str, case: Case, kind: str, found: object) -> tuple[Fault, str] | None:
     """Return what is wrong with the answer to one call, or None."""
-    answer = session.receive()
     called = f"{entry_point}{brief(case.args)}"
-    if "value" not in answer:
-        return "error", f"{called} raised {answer.get('raised')}"[:300]
-    found = session.value(answer["value"])
+    if kind != "value":
+        return "error", f"{called} raised {found}"
     return None if matches(case.expected, found) else ("fail", f"{called} returned {brief(found)}")
 
 
@@ -104,3 +113,23 @@ def brief(value: object) -> str:
         return f"{value!r:.80}"
     except ValueError:
         return "an integer of very many digits"
+
+
+def verdict(
+    engine: Engine, began: float, passed: int, total: int, fault: tuple[Fault, str] | None
+) -> Verdict:
+    """Return the verdict; its reason is one short line that any file can hold."""
+    status, reason = fault or ("pass", None)
+    return Verdict(
+        status, passed, total, reason and one_line(reason), time.monotonic() - began, label(engine)
+    )
+
+
+def one_line(text: str) -> str:
+    """Return at most 300 characters of a text, with what cannot be printed written out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:300])[:300]
+
+
+def label(engine: Engine) -> str:
+    """Return an engine's name and version."""
+    return f"{engine.name} {engine.version}"

@@ -1,30 +1,32 @@
-"""Runs inside the sandbox, from its source alone: it imports nothing but the standard library.
+"""Runs inside the sandbox, from its source alone, and imports as little as it can: what it
+imports, every candidate waits for.
 
-It exchanges lines of JSON with the trusted process, which believes no more of them than that
-the candidate answered these values. The same file is the codec of the trusted process.
+It reads marshalled orders and calls of the trusted process, and writes lines of JSON, of which
+that process believes no more than that the candidate answered these values.
 """
 
 from __future__ import annotations
 
 import builtins
-import contextlib
-import json
+import marshal
 import os
 import sys
-import types
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+    Send = Callable[[str, object], None]
+    Receive = Callable[[], Any]
 
 MAX_DEPTH = 100
 MAX_NODES = 200_000
-MAX_HASHED = 10_000
-
-Json = Any
-Exchange = tuple[Callable[[Json], None], Callable[[], Json]]
 
 
-def encode(value: object) -> Json:
-    """Return a value as JSON that names every type: ints and floats in hex, containers by name.
+def encode(value: object) -> str:
+    """Return a value as JSON that names every type: numbers and text in hex, containers by name.
 
     None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset and dict travel; a
     subclass travels as its base. Raises ValueError for another type and for a value that is
@@ -32,72 +34,37 @@ def encode(value: object) -> Json:
     """
     left = MAX_NODES
 
-    def node(value: object, depth: int) -> Json:
+    def node(value: Any, depth: int) -> str:
         nonlocal left
         left -= 1
         if left < 0 or depth > MAX_DEPTH:
             raise ValueError("a value that is too large or too deep to send")
-        if value is None or isinstance(value, bool | str):
-            return value
+        if value is None:
+            return "null"
+        if isinstance(value, bool):
+            return "true" if value else "false"
         if isinstance(value, int):
-            return ["int", hex(value)]
+            return f'["int","{hex(value)}"]'
         if isinstance(value, float):
-            return ["float", float.hex(value)]
+            return f'["float","{float.hex(value)}"]'
         if isinstance(value, complex):
-            return ["complex", float.hex(value.real), float.hex(value.imag)]
+            return f'["complex","{float.hex(value.real)}","{float.hex(value.imag)}"]'
+        if isinstance(value, str):
+            return f'["str","{str.encode(value, "utf-8", "surrogatepass").hex()}"]'
         if isinstance(value, bytes):
-            return ["bytes", bytes.hex(value)]
+            return f'["bytes","{bytes.hex(value)}"]'
         if isinstance(value, dict):
             pairs = dict.items(value)
-            return ["dict", [[node(k, depth + 1), node(v, depth + 1)] for k, v in pairs]]
+            parts = [f"[{node(k, depth + 1)},{node(v, depth + 1)}]" for k, v in pairs]
+            return f'["dict",[{",".join(parts)}]]'
         bases: tuple[Any, ...] = (list, tuple, set, frozenset)
         for base in bases:
             if isinstance(value, base):
-                return [base.__name__, [node(x, depth + 1) for x in base.__iter__(value)]]
+                parts = [node(part, depth + 1) for part in base.__iter__(value)]
+                return f'["{base.__name__}",[{",".join(parts)}]]'
         raise ValueError(f"a {type(value).__name__}, which is no plain value")
 
     return node(value, 0)
-
-
-def decode(data: Json) -> object:
-    """Return the value that `encode` sent; ValueError for anything that it cannot have sent."""
-    left = MAX_NODES
-
-    def node(data: Json, depth: int) -> object:
-        nonlocal left
-        left -= 1
-        if left < 0 or depth > MAX_DEPTH:
-            raise ValueError("a value that is too large or too deep to read")
-        if data is None or isinstance(data, bool | str):
-            return data
-        kind, *parts = data
-        if kind == "int":
-            return int(parts[0], 16)
-        if kind == "float":
-            return float.fromhex(parts[0])
-        if kind == "complex":
-            return complex(float.fromhex(parts[0]), float.fromhex(parts[1]))
-        if kind == "bytes":
-            return bytes.fromhex(parts[0])
-        (several,) = parts
-        if kind == "list":
-            return [node(x, depth + 1) for x in several]
-        if kind == "tuple":
-            return tuple(node(x, depth + 1) for x in several)
-        if len(several) > MAX_HASHED:
-            raise ValueError("a set or dict that is too large to read")
-        if kind == "set":
-            return {node(x, depth + 1) for x in several}
-        if kind == "frozenset":
-            return frozenset(node(x, depth + 1) for x in several)
-        if kind == "dict":
-            return {node(k, depth + 1): node(v, depth + 1) for k, v in several}
-        raise ValueError("a type that cannot be sent")
-
-    try:
-        return node(data, 0)
-    except (TypeError, IndexError, KeyError, OverflowError) as error:
-        raise ValueError(f"no encoded value ({type(error).__name__})") from None
 
 
 def shown(error: BaseException) -> str:
@@ -109,26 +76,24 @@ def shown(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}"[:200]
 
 
-def load(source: str, name: str) -> types.ModuleType:
+def load(source: str, name: str) -> ModuleType:
     """Run `source` as the module `name`, which is not __main__."""
-    module = types.ModuleType(name)
+    module = type(sys)(name)
     sys.modules[name] = module
     exec(compile(source, f"<{name}>", "exec"), module.__dict__)
     return module
 
 
-def serve(order: Json, exchange: Exchange) -> None:
+def serve(order: Any, send: Send, receive: Receive) -> None:
     """Load a candidate, then answer every call with the value or with what it raised."""
-    send, receive = exchange
     function = getattr(load(order["source"], "candidate"), order["entry_point"])
-    send({"loaded": True})
+    send("loaded", None)
     while True:
-        call: Any = decode(receive()["call"])
-        args, kwargs = call
+        args, kwargs = receive()
         try:
-            send({"value": encode(function(*args, **kwargs))})
+            send("value", function(*args, **kwargs))
         except BaseException as error:
-            send({"raised": shown(error)})
+            send("raised", shown(error))
 
 
 class CandidateError(Exception):
@@ -139,33 +104,50 @@ def rebuilt(told: str) -> Exception:
     """Return the built-in exception that `shown` told of, else a CandidateError."""
     kind = getattr(builtins, told.partition(":")[0], None)
     if isinstance(kind, type) and issubclass(kind, Exception):
-        with contextlib.suppress(TypeError):
+        try:
             return kind(told)
+        except TypeError:
+            pass
     return CandidateError(told)
 
 
-def check(order: Json, exchange: Exchange) -> None:
+def check(order: Any, send: Send, receive: Receive) -> None:
     """Run `check(candidate)` of a test file, where the candidate lives in another sandbox."""
-    send, receive = exchange
     raised: list[BaseException] = []
+    unsent: list[BaseException] = []
 
     def candidate(*args: object, **kwargs: object) -> object:
-        send({"call": encode((args, kwargs))})
-        reply = receive()
-        if "value" in reply:
-            return decode(reply["value"])
-        raised.append(rebuilt(reply["raised"]))
+        try:
+            send("call", (args, kwargs))
+        except ValueError as error:
+            unsent.append(error)
+            raise
+        kind, value = receive()
+        if kind == "value":
+            return value
+        raised.append(rebuilt(value))
         raise raised[-1]
 
     module = load(order["source"], "tests")
     setattr(module, order["entry_point"], candidate)
-    send({"loaded": True})
+    send("loaded", None)
     try:
         module.check(candidate)
-        send({"verdict": "pass", "reason": None})
+        verdict, reason = "pass", None
     except BaseException as error:
-        verdict = "error" if error in raised else "fail"
-        send({"verdict": verdict, "reason": shown(error)})
+        verdict, reason = "error" if error in raised else "fail", shown(error)
+    if unsent:
+        verdict, reason = "sandbox_error", f"the tests pass the candidate {unsent[0]}"
+    send("verdict", (verdict, reason))
+
+
+def run(order: Any, send: Send, receive: Receive) -> None:
+    """Say ready, and do what is ordered."""
+    send("ready", sys.version.split()[0])
+    try:
+        {"serve": serve, "check": check}[order["role"]](order, send, receive)
+    except BaseException as error:
+        send("raised", shown(error))
 
 
 def limit(limits: dict[str, int]) -> None:
@@ -177,32 +159,27 @@ def limit(limits: dict[str, int]) -> None:
 
 
 def main() -> None:
-    """Take the pipes away from the candidate, set the limits, say ready, and work."""
-    lines = os.fdopen(os.dup(0), "rb")
+    """Take the pipes away from the candidate, set the limits, and work."""
+    orders = os.fdopen(os.dup(0), "rb")
     out = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
 
-    def send(message: Json) -> None:
-        data = json.dumps(message).encode() + b"\n"
+    def send(kind: str, value: object) -> None:
+        data = f'{{"{kind}":{encode(value)}}}\n'.encode()
         while data:
             data = data[os.write(out, data) :]
 
-    def receive() -> Json:
-        line = lines.readline()
-        if not line:
+    def receive() -> Any:
+        size = orders.read(8)
+        if not size:
             os._exit(0)
-        return json.loads(line)
+        return marshal.loads(orders.read(int(size, 16)))
 
     order = receive()
     limit(order["limits"])
-    send({"ready": sys.version.split()[0]})
-    roles: dict[str, Callable[[Json, Exchange], None]] = {"serve": serve, "check": check}
-    try:
-        roles[order["role"]](order, (send, receive))
-    except BaseException as error:
-        send({"raised": shown(error)})
+    run(order, send, receive)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""One conversation with a guest: lines of JSON, a deadline, and a limit on what is read."""
+"""One conversation with a guest: a deadline, and a limit on what is read."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import math
 import os
 import select
@@ -13,13 +14,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal
 
-from tsbench.sandbox.engine import Engine
-from tsbench.sandbox.guest import decode
+from tsbench.sandbox.engine import LIMITS, Engine
+from tsbench.sandbox.values import decode
 
 MAX_READ = 4 * 2**20
+MARSHAL = 4
+"""A version of marshal that every Python 3 reads."""
 
 Trouble = Literal["error", "timeout", "sandbox_error"]
-Line = dict[str, Any]
 
 BLAMED: dict[str, tuple[str, Trouble]] = {
     "serve": ("the candidate", "error"),
@@ -44,10 +46,11 @@ class Session:
     """
 
     def __init__(self, engine: Engine, deadline: float, order: Mapping[str, Any]) -> None:
-        self.deadline, self.order, self.limits = deadline, order, engine.limits
+        self.deadline, self.order = deadline, order
+        self.limits = {name: most for name, most in engine.limits.items() if name in LIMITS}
         self.who, self.blame = BLAMED[order["role"]]
         self.read = 0
-        self.pending = b""
+        self.pending = bytearray()
         try:
             self.process = engine.start()
         except (OSError, ValueError) as error:
@@ -80,17 +83,16 @@ class Session:
         seconds = max(1, math.ceil(self.deadline - time.monotonic()) + 1)
         try:
             self.send({**self.order, "limits": {**self.limits, "CPU": seconds}})
-            ready = self.receive()
+            _, self.interpreter = self.receive()
         except Broken as error:
             raise Broken("sandbox_error", self.complaint(error.reason)) from None
-        self.interpreter = str(ready["ready"])
-        loaded = self.receive()
-        if "loaded" not in loaded:
-            raise self.broken(f"did not load: {loaded.get('raised')}")
+        kind, said = self.receive()
+        if kind != "loaded":
+            raise self.broken(f"did not load: {said}")
 
     def broken(self, did: str) -> Broken:
         """Return the end of the conversation through the guest's own doing."""
-        return Broken(self.blame, f"{self.who} {did}"[:300])
+        return Broken(self.blame, f"{self.who} {did}")
 
     def complaint(self, otherwise: str) -> str:
         """Return the last line that the engine wrote on its stderr."""
@@ -99,9 +101,10 @@ class Session:
             said = os.read(self.stderr, 4096).decode(errors="replace").strip()
         return f"the sandbox did not start: {(said or otherwise).splitlines()[-1][:200]}"
 
-    def send(self, message: Line) -> None:
-        """Write one line."""
-        data = json.dumps(message).encode() + b"\n"
+    def send(self, message: Any) -> None:
+        """Write plain values, after their size."""
+        body = marshal.dumps(message, MARSHAL)
+        data = memoryview(b"%08x" % len(body) + body)
         try:
             while data:
                 self.wait(self.stdin, select.POLLOUT)
@@ -109,9 +112,25 @@ class Session:
         except BrokenPipeError:
             raise self.broken("ended the process") from None
 
-    def receive(self) -> Line:
-        """Read one line, at most MAX_READ bytes in the whole conversation."""
-        while b"\n" not in self.pending:
+    def receive(self) -> tuple[str, object]:
+        """Read one line: of which kind it is, and its value.
+
+        At most MAX_READ bytes are read in the whole conversation.
+        """
+        line = self.line()
+        try:
+            ((kind, data),) = json.loads(line).items()
+        except (ValueError, RecursionError, AttributeError):
+            raise self.broken("wrote something else than an answer") from None
+        try:
+            return kind, decode(data)
+        except (ValueError, RecursionError) as error:
+            raise self.broken(f"answered {error}") from None
+
+    def line(self) -> bytes:
+        """Read up to a line's end."""
+        end = self.pending.find(b"\n")
+        while end < 0:
             self.wait(self.stdout, select.POLLIN)
             chunk = os.read(self.stdout, 65536)
             if not chunk:
@@ -119,22 +138,12 @@ class Session:
             self.read += len(chunk)
             if self.read > MAX_READ:
                 raise self.broken(f"wrote more than {MAX_READ} bytes")
+            seen = len(self.pending)
             self.pending += chunk
-        line, _, self.pending = self.pending.partition(b"\n")
-        try:
-            message = json.loads(line)
-        except (ValueError, RecursionError):
-            raise self.broken("wrote something else than an answer") from None
-        if not isinstance(message, dict):
-            raise self.broken("wrote something else than an answer")
-        return message
-
-    def value(self, data: object) -> object:
-        """Decode a value of the guest's."""
-        try:
-            return decode(data)
-        except (ValueError, RecursionError) as error:
-            raise self.broken(f"answered {error}") from None
+            end = self.pending.find(b"\n", seen)
+        line = bytes(self.pending[:end])
+        del self.pending[: end + 1]
+        return line
 
     def wait(self, fd: int, event: int) -> None:
         """Wait until a pipe is ready, or the deadline passes."""
