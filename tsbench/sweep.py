@@ -16,9 +16,10 @@ from tsbench import manifest, sandbox
 from tsbench.cost import Price
 from tsbench.fit import Fit
 from tsbench.grading import grade
-from tsbench.ledger import POOLED, tables
+from tsbench.ledger import POOLED, save, tables
 from tsbench.models.base import Model, Served
 from tsbench.progress import Progress
+from tsbench.recipe import remade
 from tsbench.report import Report
 from tsbench.runner import Runner
 from tsbench.store import Store
@@ -197,13 +198,13 @@ class Sweep:
         if not rows:
             return
         price = Price(served.params, self.model.dollars_in, self.model.dollars_out)
-        into = folder / "outcomes"
-        into.mkdir(exist_ok=True)
-        for name, table in tables(pd.DataFrame(rows), done, price).items():
-            path = into / f"part-{slug(task.name, served.model, name)}.parquet"
-            temporary = path.with_suffix(".new")
-            table.to_parquet(temporary, index=False)
-            temporary.replace(path)
+        save(folder, task.name, served.model, tables(pd.DataFrame(rows), done, price))
+
+    def asked(self, known: manifest.Manifest, task: Task, problems: int) -> dict[str, Any]:
+        """Return what makes a task's problems again: how, with which seed, and how many."""
+        before = known.get("tasks", {}).get(task.name, {"problems": 0})
+        most = max(problems, before["problems"])
+        return {"recipe": remade(task), "seed": self.seed, "problems": most}
 
     def finish(
         self,
@@ -217,6 +218,7 @@ class Sweep:
         """Write the manifest: what was run, with what, and what this call asked."""
         known = manifest.read(folder)
         jobs = dict(self.job(task, s) for task, _, strategies in plan for s in strategies)
+        tasks = {task.name: self.asked(known, task, len(items)) for task, items, _ in plan}
         calls_made = known.get("calls", [])
         calls_made.append({"started": began, "seconds": time.time() - began, "calls": calls})
         manifest.write(
@@ -227,6 +229,7 @@ class Sweep:
                 "versions": manifest.versions(),
                 "models": {**known.get("models", {}), served.model: asdict(served)},
                 "jobs": {**known.get("jobs", {}), **jobs},
+                "tasks": {**known.get("tasks", {}), **tasks},
                 "sandbox": box or known.get("sandbox"),
                 "command": " ".join(["tsbench sweep", *sys.argv[1:]]),
                 "seed": self.seed,
@@ -275,8 +278,3 @@ def described(part: object) -> dict[str, Any]:
         return {"class": repr(part)}
     inner = {name: described(value) for name, value in vars(part).items() if is_dataclass(value)}
     return {"class": type(part).__name__, **asdict(part), **inner}
-
-
-def slug(*names: str) -> str:
-    """Return names as one file name."""
-    return "-".join("".join(c if c.isalnum() else "_" for c in name) for name in names)
