@@ -8,9 +8,9 @@ from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
 
 from joblib import effective_n_jobs
-from joblib.externals.loky.backend.context import get_context
 from pebble import ProcessExpired, ProcessPool
 
+from tsbench.processes import Apart
 from tsbench.store import Row, Store
 from tsbench.types import Grade, Item, Task
 
@@ -65,15 +65,13 @@ def graded(task: Task, asked: Sequence[tuple[Item, str]], jobs: int) -> Iterator
 
     A reply whose grading takes longer than the task's `seconds` has the status timeout, and one
     whose grading ends its process, or raises, has the status error. Every process grades in its
-    main thread, which math-verify needs. The processes are loky's: they neither share this one's
-    threads nor import its main module anew.
+    main thread, which math-verify needs.
     """
     if not asked:
         return
     seconds = getattr(task, "seconds", SECONDS)
-    pool = ProcessPool(
-        min(effective_n_jobs(jobs), len(asked)), initializer=confined, context=get_context("loky")
-    )
+    workers = min(effective_n_jobs(jobs), len(asked))
+    pool = ProcessPool(workers, initializer=confined, context=Apart())
     try:
         futures = [pool.schedule(read, (task, *each), timeout=seconds) for each in asked]
         for future in futures:

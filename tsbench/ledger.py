@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ from tsbench.strategies.similarity import similarities
 from tsbench.tally import tally
 from tsbench.types import Outcome, Strategy, Usage
 
+BLANK = ("truncated", "unparsed", "refused")
+"""Statuses of a reply that came and gives no answer."""
 SUBSETS = 200
 """Random orders of a pool, for a selection that has no exact expectation."""
 VERIFIER = {
@@ -266,6 +269,7 @@ def as_row(
         "thinking_budget": getattr(strategy, "thinking_budget", float("nan")),
         "budget": strategy.budget,
         "replicate": run.replicate,
+        "picked": None if picked is None else picked["key"],
         "correct": float("nan") if picked is None else picked["correct"],
         "status": status,
         "reason": reason,
@@ -277,7 +281,7 @@ def as_row(
         "dollars": sum(price.dollars(*tokens(usage)[::2]) for price, usage in each),
         "seconds": run.draws.seconds,
         "asks": run.asks,
-        "missing_rate": float(status in ("truncated", "unparsed", "refused")),
+        "missing_rate": float(status in BLANK),
         "cap_hit_rate": float(status == "truncated"),
     }
 
@@ -294,6 +298,36 @@ def tokens(usage: Usage) -> tuple[float, float, float]:
 def known(count: int | None) -> float:
     """Return a count as a number, NaN where it is unknown."""
     return float("nan") if count is None else float(count)
+
+
+def regraded(samples: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Return the outcomes of runs with the grades that their picks have now; no run is made anew.
+
+    `samples` are the graded rows of one task; `picked` is the key of the reply that a run picked.
+    """
+    graded = samples.set_index("key")[["correct", "status", "reason"]]
+    has_pick = outcomes["picked"].notna()
+    table = outcomes.copy()
+    now = graded.loc[outcomes.loc[has_pick, "picked"]].set_index(table.index[has_pick])
+    table.loc[has_pick, list(graded)] = now
+    blank, cut = table["status"].isin(BLANK), table["status"] == "truncated"
+    return table.assign(missing_rate=blank.astype(float), cap_hit_rate=cut.astype(float))
+
+
+def save(folder: Path, task: str, model: str, outcomes: Mapping[str, pd.DataFrame]) -> None:
+    """Write the outcomes of one task, a file for each strategy and model, each complete or not."""
+    into = folder / "outcomes"
+    into.mkdir(exist_ok=True)
+    for name, table in outcomes.items():
+        path = into / f"part-{slug(task, model, name)}.parquet"
+        temporary = path.with_suffix(".new")
+        table.to_parquet(temporary, index=False)
+        temporary.replace(path)
+
+
+def slug(*names: str) -> str:
+    """Return names as one file name."""
+    return "-".join("".join(c if c.isalnum() else "_" for c in name) for name in names)
 
 
 POOLED: dict[type, Callable[[pd.DataFrame, Strategy], pd.DataFrame | None]] = {

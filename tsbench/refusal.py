@@ -12,7 +12,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from tsbench.sandbox import SandboxUnavailable
@@ -71,6 +71,9 @@ def siblings(key: str, conf: Path, command: str) -> list[str]:
             [path.name for path in conf.iterdir() if path.is_dir()] if command == "sweep" else []
         )
         return sorted({str(k) for k in keys if str(k) not in ("defaults", "_target_")} | {*groups})
-    files = (conf / parent).glob("*.yaml") if (conf / parent).is_dir() else ()
-    keys_of = {str(k) for file in files for k in OmegaConf.load(file)}
+    group, _, inner = parent.partition(".")
+    files = (conf / group).glob("*.yaml") if (conf / group).is_dir() else ()
+    parts = [OmegaConf.load(file) for file in files]
+    held = [OmegaConf.select(part, inner) if inner else part for part in parts]
+    keys_of = {str(k) for part in held if isinstance(part, DictConfig) for k in part}
     return sorted(keys_of - {"defaults", "_target_"})

@@ -18,9 +18,10 @@ from tsbench import manifest, sandbox
 from tsbench.cost import Price, Prices
 from tsbench.fit import Fit
 from tsbench.grading import grade, read
-from tsbench.ledger import POOLED, tables
+from tsbench.ledger import POOLED, save, tables
 from tsbench.models.base import Model, Served
 from tsbench.progress import Progress
+from tsbench.recipe import remade
 from tsbench.report import Report
 from tsbench.runner import Grader, Runner
 from tsbench.store import SCHEMA, Store
@@ -231,13 +232,14 @@ class Sweep:
             priced(served, self.model),
             {name: priced(judges[name], judge) for name, judge in self.judges().items()},
         )
-        into = folder / "outcomes"
-        into.mkdir(exist_ok=True)
-        for name, table in tables(pd.DataFrame(rows, columns=SCHEMA.names), done, prices).items():
-            path = into / f"part-{slug(task.name, served.model, name)}.parquet"
-            temporary = path.with_suffix(".new")
-            table.to_parquet(temporary, index=False)
-            temporary.replace(path)
+        samples = pd.DataFrame(rows, columns=SCHEMA.names)
+        save(folder, task.name, served.model, tables(samples, done, prices))
+
+    def asked(self, known: manifest.Manifest, task: Task, problems: int) -> dict[str, Any]:
+        """Return what makes a task's problems again: how, with which seed, and how many."""
+        before = known.get("tasks", {}).get(task.name, {"problems": 0})
+        most = max(problems, before["problems"])
+        return {"recipe": remade(task), "seed": self.seed, "problems": most}
 
     def finish(
         self,
@@ -252,6 +254,7 @@ class Sweep:
         """Write the manifest: what was run, with what, and what this call asked."""
         known = manifest.read(folder)
         jobs = dict(self.job(task, s) for task, _, strategies in plan for s in strategies)
+        tasks = {task.name: self.asked(known, task, len(items)) for task, items, _ in plan}
         calls_made = known.get("calls", [])
         calls_made.append({"started": began, "seconds": time.time() - began, "calls": calls})
         manifest.write(
@@ -266,6 +269,7 @@ class Sweep:
                     **{name: asdict(judge) for name, judge in judges.items()},
                 },
                 "jobs": {**known.get("jobs", {}), **jobs},
+                "tasks": {**known.get("tasks", {}), **tasks},
                 "sandbox": box or known.get("sandbox"),
                 "command": " ".join(["tsbench sweep", *sys.argv[1:]]),
                 "seed": self.seed,
@@ -336,8 +340,3 @@ def described(part: object) -> dict[str, Any]:
         return {"class": repr(part)}
     inner = {name: described(value) for name, value in vars(part).items() if is_dataclass(value)}
     return {"class": type(part).__name__, **asdict(part), **inner}
-
-
-def slug(*names: str) -> str:
-    """Return names as one file name."""
-    return "-".join("".join(c if c.isalnum() else "_" for c in name) for name in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from latex2sympy2_extended import NormalizationConfig, normalize_latex
 from math_verify import parse, verify
@@ -26,6 +27,10 @@ LONGEST = 1000
 """Characters of an answer that is still an expression; what is longer is a reply gone astray."""
 
 
+SECONDS = 10
+"""What math-verify may take to read an expression, or to compare two."""
+
+
 @dataclass(frozen=True)
 class Expression(Plain):
     """What stands in the last \\boxed{} of a reply, else after "The answer is", else in $...$.
@@ -33,6 +38,8 @@ class Expression(Plain):
     Two spellings of one expression (\\dfrac12 and \\frac{1}{2}) are one answer; whether two
     expressions are equal is math-verify's to say, which runs only where replies are graded.
     """
+
+    seconds: ClassVar[float] = 6.0 * SECONDS
 
     def target(self, row: Row) -> str:
         """Return the expression in the column `target`."""
@@ -53,9 +60,11 @@ class Expression(Plain):
             return Grade(1.0)
         try:
             gold, found = (
-                parse(f"\\boxed{{{said}}}", raise_on_error=True) for said in (target, answer)
+                parse(f"\\boxed{{{said}}}", parsing_timeout=SECONDS, raise_on_error=True)
+                for said in (target, answer)
             )
-            return Grade(float(verify(gold, found, raise_on_error=True)))
+            equal = verify(gold, found, timeout_seconds=SECONDS, raise_on_error=True)
+            return Grade(float(equal))
         except TimeoutException as error:
             return Grade(None, "timeout", f"math-verify: {error}"[:300])
         except Exception as error:

@@ -40,5 +40,5 @@ def grader_of(grader: str | Grader | None, task_class: str) -> Grader:
     if not isinstance(name, str):
         return name
     if name not in GRADERS:
-        raise ValueError(f"task.grader is {name!r}; allowed are {', '.join(GRADERS)}")
+        raise ValueError(f"grader is {name!r}; allowed are {', '.join(GRADERS)}")
     return GRADERS[name]()

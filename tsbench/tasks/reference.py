@@ -14,9 +14,9 @@ import platformdirs
 from joblib import Memory
 
 from tsbench.sandbox.choose import chosen
-from tsbench.sandbox.grading import candidate
-from tsbench.sandbox.guest import encode
+from tsbench.sandbox.grading import NO_NAMES, candidate
 from tsbench.sandbox.session import Broken
+from tsbench.sandbox.values import plain
 from tsbench.tasks.program import quiet_parse
 from tsbench.types import Case
 
@@ -102,11 +102,11 @@ def run_reference(inputs: Inputs, forms: str, unsafe: bool) -> tuple[Case | None
             with candidate(chosen(unsafe), began + PATIENCE, source, "tsbench_expected") as session:
                 for place, given in left:
                     asked = time.monotonic()
-                    session.send({"call": encode(((given,), {}))})
-                    answer = session.receive()
+                    session.send((plain((given,)), NO_NAMES))
+                    kind, answer = session.receive()
                     took = time.monotonic() - asked
-                    if "value" in answer and took < SLOW and spent + took < LONG:
-                        args, value = cast("list[Any]", session.value(answer["value"]))
+                    if kind == "value" and took < SLOW and spent + took < LONG:
+                        args, value = cast("list[Any]", answer)
                         cases[place] = Case(tuple(args), value)
                         spent += took
         except Broken:

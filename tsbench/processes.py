@@ -1,0 +1,47 @@
+"""Processes that are forked from a small server which has the graders loaded.
+
+A new one starts in milliseconds, so that one which was killed costs little, and it shares neither
+this process's threads nor its main module.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import ClassVar
+
+LOADED = ["tsbench.tasks.benchmark"]
+"""What the server imports before it forks."""
+
+
+class Alone(ForkServerProcess):
+    """A process that does not import the main module of its parent anew."""
+
+    def start(self) -> None:
+        """Start; a script needs no guard around what it does."""
+        with no_main():
+            super().start()
+
+
+class Apart(ForkServerContext):
+    """The context of such processes."""
+
+    Process: ClassVar[type[Alone]] = Alone
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_forkserver_preload(LOADED)
+
+
+@contextmanager
+def no_main() -> Iterator[None]:
+    """Hide the main module for a moment."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
