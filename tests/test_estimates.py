@@ -97,3 +97,20 @@ def test_a_verifier_is_paid_for_by_what_it_chose_alone():
         assert cost[name][["tokens", "verifier_tokens", "seconds"]].tolist() == [20.0, 0.0, 1.0]
     for name in ("best-of-n:judge", "weighted-best-of-n:judge"):
         assert cost[name][["tokens", "verifier_tokens", "seconds"]].tolist() == [26.0, 46.0, 1.5]
+
+
+def test_a_verifier_whose_spend_is_unknown_makes_the_whole_unknown():
+    table = pd.DataFrame(
+        {
+            "task_class": "math",
+            "problem_id": "p",
+            "correct": [1.0, 0.0],
+            "tokens": 10.0,
+            "score": [0.9, 0.1],
+            "verifier_prompt_tokens": 20.0,
+            "verifier_completion_tokens": np.nan,
+        }
+    )
+    pools = tally([table], scores=True).whole()
+    assert np.isnan(spends(pools, 2, verified=True)["tokens"]).all()
+    assert spends(pools, 2)["tokens"].tolist() == [[10.0, 20.0]]

@@ -247,6 +247,9 @@ def test_judged_pairs_draws_with_their_marks():
     assert judged(ungraded)["correct"].tolist() == [0, 0], "a0 may be right, once it is graded"
     pair = samples.iloc[[5]].assign(params='{"against": "a3"}', verifier="pairwise")
     assert "pairwise" not in set(judged(pd.concat([samples, pair]))["verifier"])
+    revised = samples.iloc[[0, 5]].assign(params='{"turns": []}', key=["r0", "jr"], of=[None, "r0"])
+    both = judged(pd.concat([samples, revised]))
+    assert len(both) == len(judged(samples)), "a revision is no draw of the pool"
     thought = judged(samples.assign(thinking_budget=32.0))
     assert set(thought["verifier"]) == {"v (thinking 32)", "w (thinking 32)"}
     assert judged(samples[samples["kind"] == "draw"]).empty

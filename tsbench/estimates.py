@@ -97,7 +97,7 @@ def spends(pools: Tally, K: int, *, verified: bool = False) -> dict[str, Array]:
 
     Tokens, FLOPs and dollars are k times the mean over draws whose spend is known; `seconds` is
     the expected longest of k parallel draws. With `verified` the verifier's tokens and seconds
-    are included.
+    are included, and unknown where those are.
     """
     k = np.arange(1.0, K + 1.0)
     mean = {
@@ -105,7 +105,7 @@ def spends(pools: Tally, K: int, *, verified: bool = False) -> dict[str, Array]:
         for column, known in ((c, pools.known[c].to_numpy()) for c in pools.paid)
     }
     none = np.zeros(len(pools.counts))
-    read, made = (np.nan_to_num(mean.get(c, none)) if verified else none for c in VERIFIED)
+    read, made = (mean.get(c, none) if verified else none for c in VERIFIED)
     each = {column: mean[column] for column in PAID if column in mean and column != "seconds"}
     each |= {
         c: each[c] + more for c, more in (("tokens", made), ("prompt_tokens", read)) if c in each

@@ -18,7 +18,7 @@ from scipy import stats
 from tsbench.cells import HELD
 from tsbench.outcomes import named
 from tsbench.pool import best_of
-from tsbench.tally import BLANK, LOST, require
+from tsbench.tally import BLANK, LOST, conditioned, require
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -51,7 +51,8 @@ def judged(samples: pd.DataFrame) -> pd.DataFrame:
     """Return every draw that a verifier was to score, a row for each draw and verifier.
 
     `samples` is a run's table (see docs/files.md). A verifier's pool is the draws that were asked
-    like one that it judged, up to the largest index that it judged. In the result `correct` is 0
+    like one that it judged, up to the largest index that it judged; draws that saw or continued
+    another reply are no pool. In the result `correct` is 0
     or 1 and `score` is NaN where the verifier gave none or was not asked, as for a draw without
     an answer. Comparisons of two draws are no scores and left out, and so are draws that the
     infrastructure lost or that are not graded yet; blank ones are wrong, as in
@@ -64,7 +65,7 @@ def judged(samples: pd.DataFrame) -> pd.DataFrame:
     judges = judges.drop_duplicates(["verifier", "of"])
     plain = (samples["kind"] == "draw") & ~samples["partial"].eq(other=True)
     ungraded = samples["status"].eq("ok") & samples["correct"].isna()
-    known = plain & ~samples["status"].isin(LOST) & ~ungraded
+    known = plain & ~samples["status"].isin(LOST) & ~ungraded & ~conditioned(samples)
     draws = samples[known].drop(columns=["verifier", "score"])
     asked = ["task_class", "model", "task", "params"]
     found = []

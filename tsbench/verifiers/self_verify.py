@@ -14,15 +14,17 @@ SAID = re.compile(r"\b(right|wrong)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class SelfVerify(Judged):
-    """The share of `samples` sampled checks of `max_tokens` tokens that end in "right".
+    """The share of `samples` sampled checks of at most `max_tokens` tokens that end in "right".
 
     Zhao et al. 2025, arXiv 2502.01839. A check ends in the last of the words right and wrong that
-    it says; one that says neither counts for neither, and where all do the score is None.
+    it says; one that says neither counts for neither, and where all do the score is None. Equal
+    checks that share a request are counted by their log-probabilities, hence `top_logprobs`.
     """
 
     name: str = "self_verify"
     samples: int = 4
     max_tokens: int = 64
+    top_logprobs: int = 1
     question: str = (
         "Check this answer step by step, then end with one word: right, or wrong if it is wrong."
     )
@@ -35,7 +37,8 @@ class SelfVerify(Judged):
     def request(self, problem: Problem, ask: Judge) -> Sequence[VerifierCall]:
         """Show the last question with the proposed answer, `samples` times."""
         turns = shown(problem, self.question, Proposed_answer=ask.reply)
-        return [VerifierCall(turns, max_tokens=self.max_tokens, top_logprobs=0)] * self.samples
+        call = VerifierCall(turns, max_tokens=self.max_tokens, top_logprobs=self.top_logprobs)
+        return [call] * self.samples
 
     def score(
         self, problem: Problem, ask: Judge, verdicts: Sequence[VerifierReply]
