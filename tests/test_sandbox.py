@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tsbench import sandbox
 from tsbench.sandbox import matches, seccomp
 from tsbench.sandbox import probe as probe_function
-from tsbench.sandbox.bubblewrap import Bubblewrap, engines
+from tsbench.sandbox.bubblewrap import Bubblewrap, engines, walls
 from tsbench.sandbox.choose import find
 from tsbench.sandbox.engine import Bare
 from tsbench.sandbox.grading import one_line, run_cases
@@ -349,6 +349,13 @@ def test_without_any_bwrap_there_is_no_engine(monkeypatch):
     monkeypatch.setattr("tsbench.sandbox.bubblewrap.importlib.util.find_spec", lambda name: None)
 
     assert list(engines()) == []
+
+
+def test_an_interpreter_in_tmp_is_not_hidden_by_the_small_tmp():
+    arguments = " ".join(walls("/tmp/python"))
+
+    assert arguments.index("--tmpfs /tmp") < arguments.index("--ro-bind /tmp/python /tmp/python")
+    assert arguments.endswith("--remount-ro /dev --remount-ro /")
 
 
 def test_an_engine_without_walls_is_refused_by_the_probe(monkeypatch):

@@ -75,11 +75,11 @@ def walls(prefix: str | None) -> tuple[str, ...]:
     bound = ("--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL")
     nobody = ("--uid", str(NOBODY), "--gid", str(NOBODY), "--hostname", "sandbox")
     variables = {"PATH": "/usr/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
-    seen = [*folders(), *(("--ro-bind", prefix, prefix) if prefix else ())]
     small = ("--dev", "/dev", "--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--chdir", "/tmp")
+    needed = ("--ro-bind", prefix, prefix) if prefix else ()  # it may lie in /tmp
     closed = ("--remount-ro", "/dev", "--remount-ro", "/")
     setenv = chain.from_iterable(("--setenv", *pair) for pair in variables.items())
-    return (*alone, *bound, *nobody, *setenv, *seen, *small, *closed)
+    return (*alone, *bound, *nobody, *setenv, *folders(), *small, *needed, *closed)
 
 
 def folders() -> Iterator[str]:
