@@ -82,7 +82,7 @@ def _cells(axes: Axes, grid: Grid, said: Mapping[Place, str]) -> None:
     shade = Normalize(low, max(*known, low + SPAN))
     for place, value in zip(grid.places, known, strict=True):
         colour = SCALE(shade(value))
-        axes.add_patch(Rectangle(_corner(place), 1, 1, facecolor=colour, edgecolor=PAPER, lw=1.2))
+        axes.add_patch(_square(place, facecolor=colour, edgecolor=PAPER, lw=1.2))
         ink = PAPER if np.dot(colour[:3], LUMA) < 0.5 else INK
         written: dict[str, Any] = {
             **{"color": ink, "ha": "center", "va": "center_baseline", "zorder": 6},
@@ -92,22 +92,12 @@ def _cells(axes: Axes, grid: Grid, said: Mapping[Place, str]) -> None:
         axes.text(place[1], place[0] + up, f"{100 * value:.0f}", fontsize=11, **written)
         if place in said:
             axes.text(place[1], place[0] - up, said[place], fontsize=8, **written)
-            axes.add_patch(
-                Rectangle(
-                    _corner(place),
-                    1,
-                    1,
-                    fill=False,
-                    edgecolor=FRAME,
-                    lw=2.4,
-                    zorder=7,
-                    clip_on=False,
-                )
-            )
+            frame = _square(place, fill=False, edgecolor=FRAME, lw=2.4, zorder=7, clip_on=False)
+            axes.add_patch(frame)
 
 
-def _corner(place: Place) -> tuple[float, float]:
-    return place[1] - 0.5, place[0] - 0.5
+def _square(place: Place, **style: Any) -> Rectangle:
+    return Rectangle((place[1] - 0.5, place[0] - 0.5), 1.0, 1.0, **style)
 
 
 def _within(whole: pd.DataFrame, grid: Grid, axis: str) -> dict[Place, str]:
