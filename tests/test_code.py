@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 
 from tsbench import sandbox
 from tsbench.tasks.code import HEADER, Code
-from tsbench.tasks.evalplus import docstring_cases
+from tsbench.tasks.docstrings import docstring_cases
 from tsbench.tasks.functions import LEVELS, fill
 from tsbench.tasks.program import read_program
 from tsbench.types import Case, Judge, Problem, Reply
@@ -230,6 +230,12 @@ PROMPT = '''def f(a, b=1):
 def test_docstring_examples_are_literal_calls_with_literal_values():
     assert docstring_cases(PROMPT, "f") == (Case((1, 2), 3), Case(([1, 2],), [1, 2]))
     assert docstring_cases('def f():\n    """None."""\n', "f") == ()
+    for said in ("f(1) == 2", "* f(1) => 2 (one more)", "f(1) \u279e 2 # so", "f(1) returns 2."):
+        assert docstring_cases(f'def f(n):\n    """\n    {said}\n    """\n', "f") == (
+            Case((1,), 2),
+        )
+    for said in ("f(1) == 2 - 1 = 1", "f(n) == 2", "f(1) is 2", "f(1) == two", "g(1) == 2", "f(1)"):
+        assert docstring_cases(f'def f(n):\n    """\n    {said}\n    """\n', "f") == ()
     assert docstring_cases('def f():\n    """\n      >>> f()\n    3\n    """\n', "f") == ()
 
 
@@ -274,11 +280,11 @@ def humaneval(shared_data):
     return task, task.items(0, None), {row["id"]: row["canonical_solution"] for row in rows}
 
 
-def test_humaneval_is_read_whole_in_a_seeded_order(shared_data):
+def test_humaneval_is_read_whole_in_a_seeded_order(shared_data, held):
     task, items, solutions = humaneval(shared_data)
 
     assert {item.problem.id for item in items} == set(solutions)
     assert len(items) == 164
     assert task.items(0, 20) == items[:20]
     assert task.items(1, 20) != items[:20]
-    assert sum(item.problem.public is not None for item in items) == 68
+    assert sum(item.problem.public is not None for item in items) == 134

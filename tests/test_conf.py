@@ -61,4 +61,4 @@ def test_every_command_composes(command: str) -> None:
 
 
 def test_the_commands_are_those_of_the_documentation() -> None:
-    assert {"sweep", "fit", "report", "validate"} <= set(commands())
+    assert {"sweep", "fit", "regrade", "report", "tasks", "validate"} <= set(commands())

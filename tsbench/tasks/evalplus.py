@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
-import doctest
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from joblib import Parallel, delayed
 
+from tsbench.sandbox import matches
+from tsbench.tasks.docstrings import docstring_cases
 from tsbench.tasks.grader import BadCell, Row, list_of, text_of
 from tsbench.tasks.hidden import NO_STUB, Check, Hidden, Tested
-from tsbench.tasks.program import DEFINED, INDENT, entry_of, quiet_parse
+from tsbench.tasks.program import DEFINED, entry_of, quiet_parse
 from tsbench.tasks.reference import Inputs, expected
 from tsbench.types import Case
 
@@ -45,7 +46,7 @@ class Function(Tested):
     or returns no plain value are left out. Floats may differ by `atol`; the functions in
     `unordered` return a collection in any order, and those in `several` may rightly return another
     value than the reference, so they have no inputs. Public tests are the examples in the
-    docstring, and without a stub `public` of the base inputs.
+    docstring that the reference agrees with, and without a stub `public` of the base inputs.
     """
 
     unordered: Sequence[str] = ()
@@ -84,9 +85,10 @@ class Function(Tested):
         return found
 
     def with_outputs(self, target: Hidden) -> Hidden:
-        """Return a target with the test that its inputs make."""
+        """Return a target with the test that its inputs make, and the public tests that hold."""
+        public = self.agreed(target) if target.stub else ()
         if target.inputs is None:
-            return target
+            return replace(target, public=public)
         every = expected(target.inputs, unsafe=self.unsafe)
         cases = tuple(case for case in every if case is not None)
         if not cases:
@@ -94,13 +96,21 @@ class Function(Tested):
                 f"task.path: none of the {len(every)} inputs of {target.entry_point} has an output"
             )
         test = equality(cases, target.inputs.atol, target.entry_point in self.unordered)
-        base = [case for case in every[: target.inputs.n_base] if case is not None]
-        public = target.public
         if not target.stub:
+            base = [case for case in every[: target.inputs.n_base] if case is not None]
             public = tuple(base[i] for i in self.chosen(target.entry_point, len(base)))
         told = tuple(f"assert {called(target.entry_point, case)}" for case in public)
         tests = (*target.tests, test)
         return replace(target, tests=tests, public=public, told=told, inputs=None)
+
+    def agreed(self, target: Hidden) -> tuple[Case, ...]:
+        """Return the examples of the docstring without those that the reference contradicts."""
+        if target.solution is None or not target.public:
+            return target.public
+        args = [list(case.args) for case in target.public]
+        inputs = Inputs(target.solution, target.entry_point, "", args)
+        said = zip(target.public, expected(inputs, unsafe=self.unsafe), strict=True)
+        return tuple(case for case, own in said if own and matches(case.expected, own.expected))
 
 
 def inputs_of(row: Row, entry: str, solution: str | None) -> Inputs | None:
@@ -131,23 +141,3 @@ def equality(cases: Sequence[Case], atol: float, unordered: bool) -> Check:
 def called(entry: str, case: Case) -> str:
     """Return a case as an equation."""
     return f"{entry}({', '.join(map(repr, case.args))}) == {case.expected!r}"
-
-
-def docstring_cases(prompt: str, entry: str) -> tuple[Case, ...]:
-    """Return the `>>>` examples of a prompt that call `entry` with literals and show a literal."""
-    tree = quiet_parse(prompt + f"\n{INDENT}pass\n")
-    (function,) = (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == entry)
-    try:
-        examples = doctest.DocTestParser().get_examples(ast.get_docstring(function) or "")
-    except ValueError:
-        return ()
-    cases = []
-    for example in examples:
-        try:
-            call = ast.parse(example.source.strip(), mode="eval").body
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == entry and not call.keywords:
-                args = tuple(ast.literal_eval(arg) for arg in call.args)
-                cases.append(Case(args, ast.literal_eval(example.want.strip())))
-        except (SyntaxError, ValueError):
-            continue
-    return tuple(cases)
