@@ -243,6 +243,28 @@ def test_a_data_set_of_the_hub_is_pinned_to_a_commit(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
+    ("name", "row", "key", "target"),
+    [
+        ("gsm8k", {"question": "1 + 1?", "answer": "<<1+1=2>>2\n#### 2"}, None, "2"),
+        ("math500", {"problem": "1 + 1?", "answer": "2", "unique_id": "t/1.json"}, "t/1.json", "2"),
+        ("aime", {"ID": "2024-I-1", "Problem": "1 + 1?", "Answer": 2}, "2024-I-1", "2"),
+        ("aime", {"id": 60, "problem": "1 + 1?", "answer": "002"}, "60", "002"),
+        ("bbh", {"input": "1 + 1?", "target": "(A)"}, None, "(a)"),
+    ],
+)
+def test_the_columns_of_the_published_files_are_known_too(
+    tmp_path: Path, name: str, row: dict[str, object], key: str | None, target: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(lines(row))
+    read = task(name, tmp_path / "rows.jsonl")
+    (item,) = read.items(0, None)
+    assert key is None or item.problem.id == key
+    assert "1 + 1?" in item.problem.messages[-1].content
+    assert item.target == target
+    assert read.grade(item, rf"So \boxed{{{target}}}").correct == 1.0
+
+
+@pytest.mark.parametrize(
     ("keys", "said"),
     [
         ({"grader": "guess"}, "grader is 'guess'; allowed are number, expression, exact"),

@@ -23,6 +23,8 @@ FREE = frozenset(
         "dollars_in",
         "dollars_out",
         "n_items",
+        "licence",
+        "source",
     }
 )
 """Settings that may differ between two calls on one folder: they change no reply."""

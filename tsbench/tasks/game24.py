@@ -71,7 +71,7 @@ def expression(said: str) -> ast.expr | None:
     for side in said[:LONGEST].split("="):
         try:
             tree = quiet_parse(side.strip(" .`*$"), "eval").body
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         if isinstance(tree, ast.BinOp) and arithmetic(tree):
             return tree
