@@ -21,6 +21,7 @@ from benchmarks import task
 
 from tsbench import sandbox
 from tsbench.tasks.benchmark import Benchmark
+from tsbench.tasks.files import seeded_prefix
 from tsbench.types import Item
 
 SharedData = Callable[[str], Path]
@@ -89,13 +90,13 @@ def test_every_row_loads_and_a_limit_is_a_seeded_prefix(
     benchmark: Callable[[str], Benchmark], name: str
 ) -> None:
     made = benchmark(name)
-    questions = list(made.questions())
+    questions = made.questions()
     assert len({question.id for question in questions}) == len(questions) == FILES[name][2]
     limits = (2, 5) if name in ("humaneval_plus", "mbpp_plus") else (20, 50)
-    few, more = (made.items(3, limit) for limit in limits)
-    assert few == more[: limits[0]]
-    assert made.items(4, limits[0]) != few
-    for item in more:
+    few, several = (made.items(3, limit) for limit in limits)
+    assert few == several[: limits[0]]
+    assert seeded_prefix(questions, 4, limits[0]) != seeded_prefix(questions, 3, limits[0])
+    for item in several:
         assert item.problem.messages[-1].role == "user"
         assert item.problem.messages[-1].content.strip()
 

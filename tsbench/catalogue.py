@@ -75,7 +75,7 @@ def cells(task: Any, given: bool, verifiers: list[str]) -> tuple[str, ...]:
         kinds = {kind: name for name, kind in GRADERS.items()}
         return (
             task.task_class,
-            str(len(list(task.questions()))) if given else "?",
+            str(len(task.questions())) if given else "?",
             kinds.get(type(task.by), type(task.by).__name__),
             ", ".join(allowed),
             task.licence,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,7 +89,7 @@ class Benchmark:
         Raises ValueError, in one sentence, for a file that cannot be used, and for the first row
         of it that cannot, whether it is chosen or not.
         """
-        chosen = seeded_prefix(list(self.questions()), seed, limit)
+        chosen = seeded_prefix(self.questions(), seed, limit)
         targets = self.by.prepared([question.target for question in chosen])
         return [self.item(*both) for both in zip(chosen, targets, strict=True)]
 
@@ -104,7 +104,7 @@ class Benchmark:
             stop=tuple(self.prompt.stop),
             max_tokens=self.max_tokens,
             force=self.prompt.force,
-            stratum=shown.stratum or question.stratum,
+            stratum=shown.stratum or question.label,
             public=shown.public,
             entry_point=shown.entry_point,
             stub=shown.stub,
@@ -122,35 +122,38 @@ class Benchmark:
             return Grade(None, "unparsed", "no answer in the reply")
         return self.by.grade(item.target, answer)
 
-    def questions(self) -> Iterator[Question]:
-        """Yield every row of the subset, checked."""
-        table, grader, seen = self.table(), self.by, dict[str, int]()
+    def questions(self) -> list[Question]:
+        """Return the rows of the subset; every row is checked."""
+        table = self.table()
         names = self.names(table)
-        used = (*self.prompt.columns, *grader.needs, *names.keys() & {"id", "stratum"})
-        strata = set[str]()
+        rows: dict[str, int] = {}
+        every = []
         for number, theirs in enumerate(table.rows, start=1):
-            row = {**theirs, **{ours: theirs.get(name) for ours, name in names.items()}}
             try:
-                for column in used:
-                    readable(row, column)
-                self.prompt.check({**dict.fromkeys(grader.shows, ""), **row}, grader.shows)
-                target = grader.target(row)
-                key = text_of(row, "id") if "id" in names else digest(theirs)
-                if key in seen:
-                    raise BadCell("id", f"{key!r} is that of row {seen[key]} too")
+                question = self.question(theirs, names)
+                if question.id in rows:
+                    raise BadCell("id", f"{question.id!r} is that of row {rows[question.id]} too")
             except BadCell as error:
-                place = names.get(error.column, error.column)
-                raise table.bad(number, place, str(error)) from None
-            seen[key] = number
-            stratum = None if row.get("stratum") is None else str(row["stratum"])
-            strata.add(str(stratum))
-            if self.subset is None or stratum in self.subset:
-                label = f"{names['stratum']} {stratum}" if (stratum or "").isdigit() else stratum
-                yield Question(key, label, row, target)
-        if absent := sorted(set(self.subset or ()) - strata):
-            raise ValueError(
-                f"task.subset has {absent[0]!r}; {table.name} has {', '.join(sorted(strata))}"
-            )
+                column = names.get(error.column, error.column)
+                raise table.bad(number, column, str(error)) from None
+            rows[question.id] = number
+            every.append(question)
+        return every if self.subset is None else within(every, self.subset, table.name)
+
+    def question(self, theirs: Row, names: Mapping[str, str]) -> Question:
+        """Return one row, or raise BadCell."""
+        grader = self.by
+        row = {**theirs, **{ours: theirs.get(name) for ours, name in names.items()}}
+        for column in (*self.prompt.columns, *grader.needs, *names.keys() & {"id", "stratum"}):
+            readable(row, column)
+        self.prompt.check({**dict.fromkeys(grader.shows, ""), **row}, grader.shows)
+        key = text_of(row, "id") if "id" in names else digest(theirs)
+        target = grader.target(row)
+        if row.get("stratum") is None:
+            return Question(key, None, None, row, target)
+        stratum = str(row["stratum"])
+        label = f"{names['stratum']} {stratum}" if stratum.isdigit() else stratum
+        return Question(key, stratum, label, row, target)
 
     def table(self) -> Table:
         """Return the rows of the file; of several, joined by their id."""
@@ -181,12 +184,22 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Question:
-    """A checked row: its id, its stratum, its columns by our names, and its hidden target."""
+    """A checked row: its id, its stratum and what that is called, its columns by our names too."""
 
     id: str
     stratum: str | None
+    label: str | None
     row: Row
     target: Any = field(repr=False)
+
+
+def within(every: Sequence[Question], subset: Sequence[object], name: str) -> list[Question]:
+    """Return the questions of some strata; ValueError for a stratum that there is not."""
+    wanted = set(map(str, subset))
+    strata = {str(question.stratum) for question in every}
+    if absent := sorted(wanted - strata):
+        raise ValueError(f"task.subset has {absent[0]!r}; {name} has {', '.join(sorted(strata))}")
+    return [question for question in every if str(question.stratum) in wanted]
 
 
 def joined(table: Table, other: Table, key: str | Sequence[str]) -> Table:
