@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from tsbench import sandbox
@@ -13,6 +17,7 @@ from tsbench.tasks.hidden import Calls, Cases, Check
 from tsbench.tasks.judged import Judged
 from tsbench.tasks.mbpp import Asserts
 from tsbench.tasks.number import Number, grade_number, read_number
+from tsbench.tasks.reference import Inputs, expected
 from tsbench.types import Case, Message, Problem
 
 PROBLEM = Problem("p", "t", "math", (Message("user", "?"),))
@@ -227,3 +232,24 @@ def test_bad_asserts_are_named(tests: list[str], found: str) -> None:
     with pytest.raises(BadCell, match=found) as caught:
         Asserts().target({"tests": tests, "solution": "def f(n): return n"})
     assert caught.value.column == "tests"
+
+
+def test_a_reference_is_run_once_and_what_it_said_is_kept(
+    held: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
+    program = "def f(pair, n):\n    return {n: pair, 'far': float('inf')}\n"
+    contract = "    assert isinstance(pair, tuple)\n    assert n > 0\n"
+    args = [[[1, 2], 3], [[1, 2], 0], ["x", 1], [[1.5], 10**30]]
+    inputs = Inputs(program, "f", contract, args, n_base=1)
+    first = expected(inputs, unsafe=False)
+    assert first == (
+        Case(((1, 2), 3), {3: (1, 2), "far": math.inf}),
+        None,
+        None,
+        Case(((1.5,), 10**30), {10**30: (1.5,), "far": math.inf}),
+    )
+    monkeypatch.setattr("tsbench.tasks.reference.run_reference", None)
+    assert expected(inputs, unsafe=False) == first
+    with pytest.raises(TypeError):
+        expected(replace(inputs, contract=""), unsafe=False)
