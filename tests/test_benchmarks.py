@@ -283,8 +283,9 @@ GRADED: list[tuple[str, Reply, float, int]] = [
     ("mbpp_plus", passes_public_tests_alone, 0.0, 4),
 ]
 """The benchmark, a reply to each of its problems, the grade of all, and how many by default."""
-EXCEPT: dict[tuple[str, str], set[str]] = {}
-"""Problems whose grade is rightly another one."""
+EXCEPT: dict[tuple[str, str], set[str]] = {("mbpp", "passes_public_tests_alone"): {"37", "954"}}
+"""Problems whose grade is rightly another one: 37 has one assert three times, and the other asserts
+of 954 want None, which a reply that knows no answer returns."""
 
 
 @pytest.mark.parametrize(

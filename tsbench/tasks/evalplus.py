@@ -12,9 +12,9 @@ from joblib import Parallel, delayed
 from tsbench.sandbox import matches
 from tsbench.tasks.docstrings import docstring_cases
 from tsbench.tasks.grader import BadCell, Row, list_of, text_of
-from tsbench.tasks.hidden import NO_STUB, Check, Hidden, Tested
+from tsbench.tasks.hidden import NO_STUB, Calls, Check, Hidden, Test, Tested
 from tsbench.tasks.program import DEFINED, entry_of, quiet_parse
-from tsbench.tasks.reference import Inputs, expected
+from tsbench.tasks.reference import FOUND, Inputs, expected
 from tsbench.types import Case
 
 EQUAL = """
@@ -44,12 +44,14 @@ class Function(Tested):
     those of the `canonical_solution` (EvalPlus, Liu et al. 2023, arXiv 2305.01210), or both. Of
     inputs, those that the `contract` refuses and those for which the reference raises, takes long
     or returns no plain value are left out. Floats may differ by `atol`; the functions in
-    `unordered` return a collection in any order, and those in `several` may rightly return another
-    value than the reference, so they have no inputs. Public tests are the examples in the
+    `unordered` return a collection in any order; those in `find` return a match or None, and it
+    counts which; those in `several` may rightly return another value than the reference, so they
+    have no inputs. Public tests are the examples in the
     docstring that the reference agrees with, and without a stub `public` of the base inputs.
     """
 
     unordered: Sequence[str] = ()
+    find: Sequence[str] = ()
     several: Sequence[str] = ()
 
     needs: ClassVar[tuple[str, ...]] = ("prompt", "entry_point")
@@ -65,6 +67,8 @@ class Function(Tested):
         if row.get("canonical_solution") is not None:
             solution = stub + text_of(row, "canonical_solution")
         inputs = None if entry in self.several else inputs_of(row, entry, solution)
+        if inputs is not None and entry in self.find:
+            inputs = replace(inputs, find=True)
         test = row.get("test")
         if test is None and inputs is None:
             raise BadCell("test", "empty, and so is base_input")
@@ -95,13 +99,19 @@ class Function(Tested):
             raise ValueError(
                 f"task.path: none of the {len(every)} inputs of {target.entry_point} has an output"
             )
-        test = equality(cases, target.inputs.atol, target.entry_point in self.unordered)
+        told = []
         if not target.stub:
             base = [case for case in every[: target.inputs.n_base] if case is not None]
             public = tuple(base[i] for i in self.chosen(target.entry_point, len(base)))
-        told = tuple(f"assert {called(target.entry_point, case)}" for case in public)
+            told = [f"assert {said(target.inputs, case)}" for case in public]
+        if target.inputs.find:
+            test: Test = findings(target.inputs, cases)
+            public = ()
+        else:
+            unordered = target.entry_point in self.unordered
+            test = equality(cases, target.inputs.atol, unordered)
         tests = (*target.tests, test)
-        return replace(target, tests=tests, public=public, told=told, inputs=None)
+        return replace(target, tests=tests, public=public, told=tuple(told), inputs=None)
 
     def agreed(self, target: Hidden) -> tuple[Case, ...]:
         """Return the examples of the docstring without those that the reference contradicts."""
@@ -109,8 +119,8 @@ class Function(Tested):
             return target.public
         args = [list(case.args) for case in target.public]
         inputs = Inputs(target.solution, target.entry_point, "", args)
-        said = zip(target.public, expected(inputs, unsafe=self.unsafe), strict=True)
-        return tuple(case for case, own in said if own and matches(case.expected, own.expected))
+        both = zip(target.public, expected(inputs, unsafe=self.unsafe), strict=True)
+        return tuple(case for case, own in both if own and matches(case.expected, own.expected))
 
 
 def inputs_of(row: Row, entry: str, solution: str | None) -> Inputs | None:
@@ -138,6 +148,22 @@ def equality(cases: Sequence[Case], atol: float, unordered: bool) -> Check:
     return Check(f"{given}\n{EQUAL.replace('RULE', rule)}")
 
 
-def called(entry: str, case: Case) -> str:
-    """Return a case as an equation."""
-    return f"{entry}({', '.join(map(repr, case.args))}) == {case.expected!r}"
+def findings(inputs: Inputs, cases: Sequence[Case]) -> Calls:
+    """Return the calls that tell whether the function found something."""
+    calls = tuple(f"tsbench_found({called(inputs, case)})" for case in cases)
+    return Calls(FOUND, calls, tuple(case.expected for case in cases))
+
+
+def said(inputs: Inputs, case: Case) -> str:
+    """Return what a case says, as an expression that is true."""
+    call = called(inputs, case)
+    return (
+        f"{call} == {case.expected!r}"
+        if not inputs.find
+        else f"{'not ' * (not case.expected)}{call}"
+    )
+
+
+def called(inputs: Inputs, case: Case) -> str:
+    """Return the call of a case."""
+    return f"{inputs.entry_point}({', '.join(map(repr, case.args))})"

@@ -19,11 +19,16 @@ import platformdirs
 from tsbench.sandbox.choose import chosen
 from tsbench.sandbox.grading import NO_NAMES, candidate
 from tsbench.sandbox.guest import encode
-from tsbench.sandbox.session import Broken
+from tsbench.sandbox.session import MAX_READ, Broken
 from tsbench.sandbox.values import decode, plain
 from tsbench.tasks.program import quiet_parse
 from tsbench.types import Case
 
+FOUND = """
+def tsbench_found(value):
+    return value if isinstance(value, bool) else value is not None
+"""
+"""Whether a function found something, where what it returns is no plain value."""
 FORMS = """
 import copy, itertools
 
@@ -49,13 +54,16 @@ def tsbench_expected(args):
             tsbench_contract(*copy.deepcopy(given))
         except Exception:
             continue
-        return [given, ENTRY(*copy.deepcopy(given))]
+        value = ENTRY(*copy.deepcopy(given))
+        return [given, tsbench_found(value) if FIND else value]
     raise ValueError("the contract holds for no form of these arguments")
 """
 """JSON has neither tuples nor sets: the form of an input is the first that its contract takes."""
 SLOW, LONG, PATIENCE = 0.5, 5.0, 30.0
 """Seconds for one input, for the inputs that are kept, and for all that are tried: what takes a
 reference longer is left out, so that a candidate has time for the rest."""
+LARGE = MAX_READ // 2
+"""Bytes of all outputs that are kept: what a candidate answers is bounded too."""
 BREAKS = 3
 """How often a reference may end its process before the rest is given up."""
 
@@ -65,7 +73,8 @@ class Inputs:
     """Inputs of a reference solution, in the form that JSON gives them, each a list of arguments.
 
     `contract` are statements that raise for arguments that the function need not take; it may be
-    empty. The first `n_base` are the base inputs; `atol` is the tolerance of a float output.
+    empty. The first `n_base` are the base inputs; `atol` is the tolerance of a float output. Where
+    `find` is set, an output is whether the function found something: not None, or true.
     """
 
     program: str
@@ -74,6 +83,7 @@ class Inputs:
     args: Sequence[Sequence[Any]] = field(repr=False)
     n_base: int = 0
     atol: float = 0.0
+    find: bool = False
 
 
 def expected(inputs: Inputs, *, unsafe: bool) -> tuple[Case | None, ...]:
@@ -101,7 +111,7 @@ def read(text: str) -> Case:
 
 def digest(inputs: Inputs) -> str:
     """Return a hash of inputs, and of how they are put to the reference."""
-    whole = [FORMS, SLOW, LONG, PATIENCE, BREAKS, asdict(inputs)]
+    whole = [FOUND, FORMS, SLOW, LONG, PATIENCE, LARGE, BREAKS, asdict(inputs)]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:32]
 
 
@@ -115,9 +125,9 @@ def write(path: Path, value: object) -> None:
 
 def run_reference(inputs: Inputs, unsafe: bool) -> tuple[Case | None, ...]:
     """Ask the reference for one value after the other."""
-    shims = FORMS.replace("ENTRY", inputs.entry_point)
-    source = f"{inputs.program}\n{contract_of(inputs)}\n{shims}"
-    began, spent = time.monotonic(), 0.0
+    shims = FORMS.replace("ENTRY", inputs.entry_point).replace("FIND", repr(inputs.find))
+    source = "\n".join([inputs.program, contract_of(inputs), FOUND, shims])
+    began, spent, size = time.monotonic(), 0.0, 0
     cases: list[Case | None] = [None] * len(inputs.args)
     left = iter(enumerate(inputs.args))
     for _ in range(BREAKS):
@@ -128,10 +138,13 @@ def run_reference(inputs: Inputs, unsafe: bool) -> tuple[Case | None, ...]:
                     session.send((plain((given,)), NO_NAMES))
                     kind, answer = session.receive()
                     took = time.monotonic() - asked
-                    if kind == "value" and took < SLOW and spent + took < LONG:
-                        args, value = cast("list[Any]", answer)
-                        cases[place] = Case(tuple(args), value)
-                        spent += took
+                    if kind != "value" or took > SLOW or spent + took > LONG:
+                        continue
+                    args, value = cast("list[Any]", answer)
+                    if size + (more := len(encode(value))) > LARGE:
+                        continue
+                    cases[place] = Case(tuple(args), value)
+                    spent, size = spent + took, size + more
         except Broken:
             continue
     return tuple(cases)
