@@ -12,6 +12,7 @@ import pytest
 
 from tsbench.grading import graded
 from tsbench.tasks.benchmark import Benchmark
+from tsbench.tasks.expression import Expression
 from tsbench.tasks.grader import Plain, Row
 from tsbench.tasks.prompt import Prompt
 from tsbench.types import Grade, Item, Message, Problem
@@ -68,14 +69,21 @@ def test_a_reply_that_hangs_its_grader_is_lost_alone(unruly: Benchmark) -> None:
     assert "MemoryError" in str(found[7].reason)
 
 
+@dataclass(frozen=True)
+class Impatient(Expression):
+    """Gives math-verify less time than it gives itself."""
+
+    seconds: ClassVar[float] = 2.0
+
+
 def test_math_verify_on_a_tower_of_powers_is_ended() -> None:
-    task = Benchmark("towers", "rows.jsonl", "math", Prompt("{question}"), grader="expression")
+    task = Benchmark("towers", "rows.jsonl", "math", Prompt("{question}"), grader=Impatient())
     tower = r"The answer is \boxed{9^{9^{9^{9}}}}."
     asked = [(item(0, "7"), r"\boxed{7}"), (item(1, "7"), tower), (item(2, "7"), r"\boxed{8}")]
     first, second, third = (each.grade for each in graded(task, asked, 1))
     assert (first.correct, third.correct) == (1.0, 0.0)
-    assert second.status in ("timeout", "error")
-    assert second.correct is None
+    assert (second.status, second.correct) == ("timeout", None)
+    assert second.reason == "grader: it took more than 2 seconds, and was ended"
 
 
 def test_nothing_to_grade_starts_no_process(unruly: Benchmark) -> None:
