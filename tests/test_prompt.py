@@ -1,10 +1,12 @@
 """How a row becomes messages."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
-from tsbench.tasks.prompt import Prompt, prompt_hash
+from tsbench.models.base import Request, prompt_hash
+from tsbench.tasks.prompt import Prompt
 from tsbench.types import Message
 
 ROW = {"question": "1 + 1?", "turns": ["first", "second"], "level": 3}
@@ -62,12 +64,15 @@ def test_a_bad_prompt_is_named(made, said) -> None:  # type: ignore[no-untyped-d
 
 def test_the_hash_tells_rendered_prompts_apart() -> None:
     user = Message("user", "1 + 1?")
+    one = Request((user,), "", 8, (), 0, 0)
     hashes = {
-        prompt_hash([user]),
-        prompt_hash([Message("user", "1 + 2?")]),
-        prompt_hash([Message("system", "1 + 1?")]),
-        prompt_hash([user, user]),
+        prompt_hash([one]),
+        prompt_hash([replace(one, messages=(Message("user", "1 + 2?"),))]),
+        prompt_hash([replace(one, messages=(Message("system", "1 + 1?"),))]),
+        prompt_hash([replace(one, prefix="2")]),
+        prompt_hash([one, one]),
     }
-    assert len(hashes) == 4
+    assert len(hashes) == 5
     whole = hashlib.sha256(b'[["user", "1 + 1?"]]').hexdigest()
-    assert prompt_hash([user]) == prompt_hash((user,)) == whole[:16]
+    assert prompt_hash([one]) == prompt_hash([replace(one, seed=1)]) == whole[:16]
+    assert prompt_hash([]) is None

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from tsbench.models.base import Connected, Request, Response, Served
+from tsbench.models.base import Connected, Request, Response, Served, prompt_hash
 from tsbench.store import SCHEMA_VERSION, Row, Store
 from tsbench.types import (
     Ask,
@@ -287,6 +287,7 @@ class Runner:
             "partial": ask.partial,
             "thinking_kind": ask.thinking_kind,
             "thinking_budget": ask.thinking_budget,
+            "prompt_hash": prompt_hash([request]),
             "text": text,
             "answer": answer,
             **fields(response, status),
@@ -297,6 +298,7 @@ class Runner:
         """Ask for the verdicts side by side, then score; one that failed leaves no score."""
         verifier, model = self.verifiers[ask.verifier], self._asked(ask)
         answered, began = list[tuple[Response, Row]](), time.monotonic()
+        requests = list[Request]()
         score: float | None = None
         status: Status = "ok"
         reason: str | None = None
@@ -325,6 +327,7 @@ class Runner:
             "partial": False,
             "verifier": ask.verifier,
             "of": ask.reply.key,
+            "prompt_hash": prompt_hash(requests),
             "thinking_kind": "none",
             "thinking_budget": None,
             "text": response.text,

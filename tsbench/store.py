@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
         pa.field("kind", pa.string(), nullable=False),
         pa.field("index", pa.int64(), nullable=False),
         pa.field("params", pa.string(), nullable=False),
+        pa.field("prompt_hash", pa.string()),
         pa.field("partial", pa.bool_(), nullable=False),
         pa.field("verifier", pa.string()),
         pa.field("of", pa.string()),

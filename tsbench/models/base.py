@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -26,6 +28,21 @@ class Request:
     seed: int
     top_logprobs: int
     effort: EffortLevel | None = None
+
+
+def prompt_hash(requests: Sequence[Request]) -> str | None:
+    """Return 16 hex digits of the SHA-256 of what is shown to the model, roles included.
+
+    A prefix counts as a last turn of the assistant; requests of one ask follow one another. None
+    where nothing is asked.
+    """
+    shown = [
+        [[message.role, message.content] for message in request.messages]
+        + ([["assistant", request.prefix]] if request.prefix else [])
+        for request in requests
+    ]
+    whole = json.dumps([turn for turns in shown for turn in turns])
+    return hashlib.sha256(whole.encode()).hexdigest()[:16] if shown else None
 
 
 @dataclass(frozen=True)

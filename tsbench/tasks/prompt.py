@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -113,9 +111,3 @@ def places(template: str) -> list[str]:
                 "{column[0]}, and {{ for a brace"
             )
     return parts
-
-
-def prompt_hash(messages: Sequence[Message]) -> str:
-    """Return 16 hex digits of the SHA-256 of rendered messages, their roles included."""
-    whole = json.dumps([[message.role, message.content] for message in messages])
-    return hashlib.sha256(whole.encode()).hexdigest()[:16]
