@@ -221,7 +221,7 @@ def checked_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
         raise ValueError("outcomes have no row.")
     if not any(column in outcomes and outcomes[column].notna().any() for column in SPENDS):
         raise ValueError(f"outcomes have no known spend; one of {', '.join(SPENDS)} is needed.")
-    correct = accuracies(outcomes, "outcomes", whole=False)
+    correct = accuracies(outcomes, "outcomes")
     keys = ["task_class", "task", "problem_id", "model", "strategy", "budget", "replicate"]
     keys = [key for key in keys if key in outcomes]
     twice = outcomes.duplicated(keys)

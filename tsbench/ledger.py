@@ -33,6 +33,8 @@ from tsbench.types import Outcome, Strategy, Usage
 
 BLANK = ("truncated", "unparsed", "refused")
 """Statuses of a reply that came and gives no answer."""
+CHARGED = ("draw", "judge")
+"""Kinds of replies that strategies ask for; what a judge grades with is no strategy's."""
 SUBSETS = 200
 """Random orders of a pool, for a selection that has no exact expectation."""
 VERIFIER = {
@@ -54,7 +56,7 @@ def tables(samples: pd.DataFrame, ran: Ran, prices: Prices) -> dict[str, pd.Data
     `samples` are that task's graded rows. A strategy over a pool of equal draws gets every
     k = 1..n from that pool, exactly where an estimator exists; any other gets the runs it made.
     """
-    rows = priced(samples, prices)
+    rows = priced(samples[samples["kind"].isin(CHARGED)], prices)
     found: dict[str, list[pd.DataFrame]] = {}
     for strategy, runs in ran:
         pooled = POOLED.get(type(strategy))

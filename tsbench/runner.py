@@ -15,8 +15,10 @@ from tsbench.models.base import Connected, Request, Response, Served, prompt_has
 from tsbench.store import SCHEMA_VERSION, Row, Store
 from tsbench.types import (
     Ask,
+    Baseline,
     Draw,
     Grade,
+    Grading,
     Judge,
     Message,
     Outcome,
@@ -215,6 +217,7 @@ class Runner:
                 "verifier": repr(self.verifiers[ask.verifier]),
                 "of": ask.reply.key,
                 **({} if ask.against is None else {"against": ask.against.key}),
+                **(graded_by(ask) if isinstance(ask, Grading) else {}),
                 **({} if judge is None else judge.sampling()),
             }
         return {
@@ -283,7 +286,7 @@ class Runner:
         if ask.partial and status == "truncated":
             status = "ok"  # the cut is what was asked for
         return {
-            "kind": "draw",
+            "kind": ask.kind,
             "partial": ask.partial,
             "thinking_kind": ask.thinking_kind,
             "thinking_budget": ask.thinking_budget,
@@ -323,7 +326,7 @@ class Runner:
         timing["seconds"] += time.monotonic() - began
         response = as_one([response for response, _ in answered])
         return {
-            "kind": "judge",
+            "kind": ask.kind,
             "partial": False,
             "verifier": ask.verifier,
             "of": ask.reply.key,
@@ -423,7 +426,15 @@ def beyond_plain(ask: Draw) -> dict[str, Any]:
         params["thinking_kind"] = ask.thinking_kind
     if ask.partial and ask.stop is None:
         params["partial"] = True
+    if isinstance(ask, Baseline):
+        params["baseline"] = True
     return params
+
+
+def graded_by(ask: Grading) -> dict[str, Any]:
+    """Return the parameters of a judgement: its order, and a hash of the reference shown."""
+    reference = ask.reference and hashlib.sha256(ask.reference.encode()).hexdigest()[:16]
+    return {"swapped": ask.swapped, **({"reference": reference} if reference else {})}
 
 
 def seeded(key: str, place: int) -> int:

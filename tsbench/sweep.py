@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 from joblib import Parallel, delayed
 
-from tsbench import manifest, sandbox
+from tsbench import judging, manifest, sandbox
 from tsbench.cost import Price, Prices
 from tsbench.fit import Fit
 from tsbench.grading import grade, read
+from tsbench.judges import Judge
 from tsbench.ledger import POOLED, save, tables
 from tsbench.models.base import Model, Served
 from tsbench.progress import Progress
@@ -46,6 +47,7 @@ class Sweep:
     jobs : processes that grade, as joblib counts them.
     analyse : fit and report at the end.
     delta : accuracy that one doubling of spend must buy at the knee.
+    judge : grades the replies that no reference can; its cost is no strategy's.
     """
 
     run: str
@@ -59,6 +61,7 @@ class Sweep:
     jobs: int
     analyse: bool
     delta: float
+    judge: Judge | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("limit", self.limit), ("replicates", self.replicates)):
@@ -82,16 +85,12 @@ class Sweep:
         """Return each task with its problems and strategies; ValueError where one is unusable."""
         tasks = self.task.tasks.values() if isinstance(self.task, TaskSuite) else [self.task]
         chosen = [task for task in tasks if task is not None]
-        for task in chosen:
-            if getattr(task, "judged", False):
-                raise ValueError(
-                    f"task: the replies to {task.name} are graded by a judge model, and a judge "
-                    "must be configured"
-                )
-        return [
+        plan = [
             (task, unique(task.items(self.seed, self.limit)), self.strategies(task))
             for task in chosen
         ]
+        judging.check(self.judge, self.model, self.verifiers, plan)
+        return plan
 
     def strategies(self, task: Task) -> list[Strategy]:
         """Return a task's strategies; a suite leaves out, aloud, what the model cannot do."""
@@ -151,6 +150,7 @@ class Sweep:
             "model": described(self.model),
             "strategy": described(strategy),
             "verifiers": {used: described(self.verifiers[used])} if used else {},
+            **({"judge": described(self.judge)} if judging.is_judged(task) else {}),
         }
         return f"{task.name} with {self.model.name} by {strategy.name}{budget}", config
 
@@ -173,7 +173,7 @@ class Sweep:
             runner = Runner(
                 model,
                 store,
-                self.verifiers,
+                {**self.verifiers, **({self.judge.name: self.judge} if self.judge else {})},
                 run=self.run,
                 seed=self.seed,
                 slots=self.model.slots,
@@ -189,15 +189,22 @@ class Sweep:
                     unit, repeats = self.repeats(strategy)
                     ran = await runner.sweep(task, problems, unit, repeats, progress.solved)
                     done.append((strategy, ran))
-                grade(task, items, store, self.jobs)
+                if self.judge is not None and judging.is_judged(task):
+                    graded = judging.Judging(self.judge, runner)
+                    progress.start(f"{task.name} · {self.judge.name}", graded.wanted(task, items))
+                    await graded.grade(task, items, progress.solved)
+                else:
+                    grade(task, items, store, self.jobs)
                 served = {name: judge.served for name, judge in judges.items()}
                 self.record(folder, task, items, store, done, model.served, served)
             self.finish(folder, plan, model.served, served, runner.calls, began, box)
         progress.summary()
 
     def judges(self) -> dict[str, Model]:
-        """Return the models of the verifiers that have one of their own."""
+        """Return the models of the verifiers that have one of their own, and of the judge."""
         models = {name: getattr(v, "model", None) for name, v in self.verifiers.items()}
+        if self.judge is not None:
+            models[self.judge.name] = self.judge.model
         return {name: model for name, model in models.items() if model is not None}
 
     def repeats(self, strategy: Strategy) -> tuple[Strategy, int]:
@@ -239,7 +246,13 @@ class Sweep:
         """Return what makes a task's problems again: how, with which seed, and how many."""
         before = known.get("tasks", {}).get(task.name, {"problems": 0})
         most = max(problems, before["problems"])
-        return {"recipe": remade(task), "seed": self.seed, "problems": most}
+        judge = self.judge if judging.is_judged(task) else None
+        return {
+            "recipe": remade(task),
+            "seed": self.seed,
+            "problems": most,
+            **({"judge": judging.remembered(judge)} if judge else {}),
+        }
 
     def finish(
         self,
