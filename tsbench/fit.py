@@ -21,8 +21,9 @@ from tsbench.cells import ALL, THIRDS, Cells, cells_of_draws, cells_of_outcomes
 from tsbench.compliance import compliance
 from tsbench.compositions import compositions
 from tsbench.curves import curves, knees
-from tsbench.estimates import SPENDS
+from tsbench.estimates import ORACLE, SPENDS
 from tsbench.flips import flips
+from tsbench.headroom import headroom
 from tsbench.matches import matches
 from tsbench.rocs import READ as JUDGE
 from tsbench.rocs import judged, points, rocs
@@ -97,7 +98,7 @@ class Fit:
         matched = matches(cells, axes=list(dict.fromkeys(found["axis"])))
         tables |= {"curves": lines, "knees": found, "matches": matched} | self._verifiers()
         composed = compositions(cells, lines, found["axis"].iloc[0], seed=self.seed)
-        tables |= {"compositions": composed} if len(composed) else {}
+        tables |= present(compositions=composed)
         for name, table in tables.items():
             table.to_parquet(folder / f"{name}.parquet", index=False)
         console = Console(width=None if sys.stdout.isatty() else 120)
@@ -119,15 +120,17 @@ class Fit:
     def _cells(self) -> tuple[Cells, dict[str, pd.DataFrame]]:
         """Return the cells, and by name the tables that only outcomes have."""
         if self.samples:
-            return self._cells_of(self.samples, self.thirds), {}
+            cells = self._cells_of(self.samples, self.thirds)
+            return cells, present(headroom=headroom(cells))
         table = pd.concat(self._batches(self.outcomes or f"{self.run}/outcomes"), ignore_index=True)
         outcomes = checked_outcomes(table)
-        cells = cells_of_outcomes(outcomes)
+        cells, pools = cells_of_outcomes(outcomes), Cells()
         if self.run and self.thirds and any(Path(self.run, "samples").glob("*.parquet")):
             drawn = self._cells_of(f"{self.run}/samples", thirds=True)
             cells |= {n: c for n, c in drawn.items() if n[1] in THIRDS and "(thinking" not in n[3]}
-        asked = compliance(outcomes)
-        return cells, {"flips": flips(outcomes)} | ({"compliance": asked} if len(asked) else {})
+            pools = {n: c for n, c in drawn.items() if n[1] == ALL and n[3] == ORACLE}
+        found = present(compliance=compliance(outcomes), headroom=headroom(pools | cells))
+        return cells, {"flips": flips(outcomes)} | found
 
     def _cells_of(self, samples: str, thirds: bool) -> Cells:
         wanted = {*READ, "score"} if self.scored_by else {*READ}
@@ -142,6 +145,11 @@ class Fit:
             read = [column for column, ours in theirs.items() if not wanted or ours in wanted]
             for batch in file.to_batches(columns=read, batch_size=BATCH, batch_readahead=1):
                 yield batch.to_pandas().rename(columns=theirs).assign(**(self.constants or {}))
+
+
+def present(**tables: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the tables that have a row, by name."""
+    return {name: table for name, table in tables.items() if len(table)}
 
 
 def parts(source: str) -> list[Path]:

@@ -1,9 +1,9 @@
 """What a table of draws comes to, query by query: counts, votes and spend, read batch by batch.
 
 A pool is the draws of one problem by one model under one thinking budget. Its exact estimates need
-only how many draws there were, how many had which grade, and how they voted, so a file of any length
-is read in one pass and a row is forgotten once counted. Each pool is counted in two halves, every
-other draw, so that a stratum can be taken from draws that are not the ones evaluated.
+only how many draws there were, how many had which grade, and how they voted, so a file of any
+length is read in one pass and a row is forgotten once counted. Each pool is counted in two halves,
+every other draw, so that a stratum can be taken from draws that are not the ones evaluated.
 """
 
 from __future__ import annotations
@@ -43,15 +43,14 @@ class Tally:
 
     `labels` (pools,) has the columns of POOL and `cluster`; `pool` (entries,) is each entry's row
     in it, and `half` (entries,) 0 or 1, or -1 for both. `counts` (entries,) has the columns
-    COUNTED: draws kept, right (the sum of their grades), blank and truncated ones, and those lost to
-    each of LOST. `paid`
-    and `known` (entries,) have a column for each spend: its sum over kept draws, and how many of
-    them it is known of.
+    COUNTED: draws kept, right (the sum of their grades), blank and truncated ones, and those lost
+    to each of LOST. `paid` and `known` (entries,) have a column for each spend: its sum over kept
+    draws, and how many of them it is known of.
     The ragged parts are sorted by entry: `grades` has a row for each distinct grade of kept draws
-    that is neither 0 nor 1 (entry, right, draws), None where there are none; `ballot` has a row for each distinct answer (entry, vote:
-    the answer's hash, votes, right: mean correctness), None without a column `answer`; `drawn` has
-    a row per kept draw (entry, seconds, verifier_seconds, score, right, blank, vote), as far as
-    asked for and known.
+    that is neither 0 nor 1 (entry, right, draws), None where there are none; `ballot` has a row for
+    each distinct answer (entry, vote: the answer's hash, votes, right: mean correctness), None
+    without a column `answer`; `drawn` has a row per kept draw (entry, seconds, verifier_seconds,
+    score, right, blank, vote), as far as asked for and known.
     """
 
     labels: pd.DataFrame

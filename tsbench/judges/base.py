@@ -42,7 +42,7 @@ class Judge(Protocol):
     ) -> float | None: ...
 
     def read(self, text: str, *, swapped: bool) -> float | None:
-        """Return how good a verdict says that the reply is, from 0 to 1; None if it cannot be read."""
+        """Return how good a verdict calls the reply, from 0 to 1; None if it cannot be read."""
         ...
 
 
