@@ -24,6 +24,8 @@ from tsbench.curves import curves, knees
 from tsbench.estimates import ORACLE, SPENDS
 from tsbench.flips import flips
 from tsbench.headroom import headroom
+from tsbench.judgements import READ as JUDGED
+from tsbench.judgements import held_out, judgements, judges
 from tsbench.matches import matches
 from tsbench.rocs import READ as JUDGE
 from tsbench.rocs import judged, points, rocs
@@ -90,13 +92,15 @@ class Fit:
             return self._fit()
 
     def _fit(self) -> pd.DataFrame:
-        cells, tables = self._cells()
+        judged, held = self._judges()
+        cells, tables = self._cells(held)
         found = knees(cells, axes=self.axes, delta=self.delta, worth=self.worth, seed=self.seed)
         folder = Path(self.out or self.run or "runs/fit")
         folder.mkdir(parents=True, exist_ok=True)
         lines = curves(cells, seed=self.seed)
         matched = matches(cells, axes=list(dict.fromkeys(found["axis"])))
         tables |= {"curves": lines, "knees": found, "matches": matched} | self._verifiers()
+        tables |= judged
         composed = compositions(cells, lines, found["axis"].iloc[0], seed=self.seed)
         tables |= present(compositions=composed)
         for name, table in tables.items():
@@ -106,6 +110,22 @@ class Fit:
             console.print(line)
         console.print(knee_table(found))
         return found
+
+    def _judges(self) -> tuple[dict[str, pd.DataFrame], pd.DataFrame | None]:
+        """Return what a run's judge and the picks that it graded are worth, if one judged.
+
+        The second is the table of `held_out`.
+        """
+        if not (self.run and any(Path(self.run, "samples").glob("*.parquet"))):
+            return {}, None
+        kinds = pd.concat(self._batches(f"{self.run}/samples", {"kind"}), ignore_index=True)
+        if "kind" not in kinds or not (kinds["kind"] == "grade").any():
+            return {}, None
+        samples = pd.concat(self._batches(f"{self.run}/samples", {*JUDGED}), ignore_index=True)
+        outcomes = pd.concat(self._batches(f"{self.run}/outcomes"), ignore_index=True)
+        found = judgements(samples, outcomes, seed=self.seed)
+        tables = present(judges=judges(samples, seed=self.seed), judgements=found)
+        return tables, held_out(samples, outcomes)
 
     def _verifiers(self) -> dict[str, pd.DataFrame]:
         """Return what a run's verifiers are worth, nothing where none judged."""
@@ -117,7 +137,7 @@ class Fit:
         draws = judged(samples)
         return {"verifiers": rocs(draws, seed=self.seed), "roc": points(draws)}
 
-    def _cells(self) -> tuple[Cells, dict[str, pd.DataFrame]]:
+    def _cells(self, held: pd.DataFrame | None) -> tuple[Cells, dict[str, pd.DataFrame]]:
         """Return the cells, and by name the tables that only outcomes have."""
         if self.samples:
             cells = self._cells_of(self.samples, self.thirds)
@@ -129,7 +149,7 @@ class Fit:
             drawn = self._cells_of(f"{self.run}/samples", thirds=True)
             cells |= {n: c for n, c in drawn.items() if n[1] in THIRDS and "(thinking" not in n[3]}
             pools = {n: c for n, c in drawn.items() if n[1] == ALL and n[3] == ORACLE}
-        found = present(compliance=compliance(outcomes), headroom=headroom(pools | cells))
+        found = present(compliance=compliance(outcomes), headroom=headroom(pools | cells, held))
         return cells, {"flips": flips(outcomes)} | found
 
     def _cells_of(self, samples: str, thirds: bool) -> Cells:

@@ -23,14 +23,15 @@ SELECTORS = (
 LEVEL = 0.95
 COLUMNS = [
     *("task_class", "model", "strategy", "budget", "mean", "chosen", "best"),
-    *("capture", "low", "high", "n_problems", "flags"),
+    *("capture", "low", "high", "n_problems"),
+    *("held_out", "held_capture", "held_low", "held_high", "flags"),
 ]
 TEXTS = ("task_class", "model", "strategy", "flags")
 EMPTY = 1e-9
 """A headroom below this is none."""
 
 
-def headroom(cells: Cells) -> pd.DataFrame:
+def headroom(cells: Cells, held_out: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return a row for each class, model, selecting strategy and k of 2 and more.
 
     `mean` is the accuracy of one draw, `best` that of the best of k draws (pass@k) and `chosen`
@@ -39,15 +40,22 @@ def headroom(cells: Cells) -> pd.DataFrame:
     below 0 for one that picks worse than that. Strategies are compared with draws that thought
     alike. Its 95 % interval, `low` to `high`, is Fieller's (1954, Journal of the Royal Statistical
     Society B 16:175) over problems or clusters, with the variance floor of the curves; both ends
-    are NaN, and `flags` says so, where the headroom cannot be told from none. A best that noisy
-    grades chose is too good by their noise, so `capture` is then too small.
+    are NaN, and `flags` says so, where the headroom cannot be told from none.
+
+    A best that a noisy judge's grades chose is too good by their noise, so that `capture` is too
+    small. Where the table `held_out` (see `tsbench.judgements.held_out`) has the grades of the best
+    by verdicts that did not choose it, `held_out` is their mean, and `held_capture`, `held_low` and
+    `held_high` are the capture of that; elsewhere they are NaN.
     """
     rows = []
+    held = _wide(held_out)
     for (task_class, stratum, model, strategy), mine in cells.items():
         pool = cells.get((task_class, stratum, model, oracle(strategy)))
         if stratum == ALL and selects(strategy) and pool is not None:
             labels = {"task_class": task_class, "model": model, "strategy": strategy}
-            rows += [labels | row for row in _rows(mine, pool)]
+            plain = oracle(strategy) == ORACLE
+            known = held.get((task_class, model)) if plain else None
+            rows += [labels | row for row in _rows(mine, pool, known)]
     table = pd.DataFrame(rows, columns=COLUMNS)
     numbers = {c: float for c in COLUMNS if c not in (*TEXTS, "n_problems")}
     return table.astype(numbers | {"n_problems": int})
@@ -65,7 +73,19 @@ def oracle(strategy: str) -> str:
     return ORACLE + (strategy.removeprefix(first.selector) if first else "")
 
 
-def _rows(mine: Cell, pool: Cell) -> Iterator[dict[str, object]]:
+def _wide(held_out: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFrame]:
+    """Return the held-out grades of each class and model, problems by k."""
+    if held_out is None:
+        return {}
+    return {
+        (str(names[0]), str(names[1])): rows.pivot_table(
+            index="problem", columns="budget", values="held_out"
+        )
+        for names, rows in held_out.groupby(["task_class", "model"])
+    }
+
+
+def _rows(mine: Cell, pool: Cell, held: pd.DataFrame | None) -> Iterator[dict[str, object]]:
     same = mine.problems.intersection(pool.problems)
     here, there = mine.problems.get_indexer(same), pool.problems.get_indexer(same)
     clusters = np.arange(same.size) if mine.clusters is None else mine.clusters[here]
@@ -85,7 +105,31 @@ def _rows(mine: Cell, pool: Cell) -> Iterator[dict[str, object]]:
                 "high": high,
                 "n_problems": same.size,
                 "flags": flags,
-            }
+            } | _held(held, k, same, chosen - single, single, clusters)
+
+
+def _held(
+    held: pd.DataFrame | None,
+    k: float,
+    same: pd.Index,
+    over: Array,
+    single: Array,
+    clusters: Counts,
+) -> dict[str, object]:
+    """Return the capture of a best that other verdicts chose; nothing where that is not known."""
+    if held is None or k not in held:
+        return {}
+    best = held[k].reindex(same).to_numpy(float)
+    known = ~np.isnan(best)
+    if not known.any():
+        return {}
+    capture, low, high, _ = ratio(over[known], (best - single)[known], clusters[known])
+    return {
+        "held_out": best[known].mean(),
+        "held_capture": capture,
+        "held_low": low,
+        "held_high": high,
+    }
 
 
 def ratio(over: Array, under: Array, clusters: Counts) -> tuple[float, float, float, str]:
@@ -113,4 +157,5 @@ def ratio(over: Array, under: Array, clusters: Counts) -> tuple[float, float, fl
     middle = a * b - t**2 * V[0, 1]
     spread = middle**2 - square * (a**2 - t**2 * (V[0, 0] + floor))
     half = float(np.sqrt(max(0.0, spread)))
-    return float(a / b), (middle - half) / square, (middle + half) / square, ""
+    most = 1.0 if (over <= under).all() else np.inf
+    return float(a / b), (middle - half) / square, min((middle + half) / square, most), ""
