@@ -309,7 +309,8 @@ class Group:
     def grades(self, verdicts: pd.DataFrame) -> pd.Series[float]:
         """Return each reply's mean over orders of these verdicts, NaN where one has none."""
         means = verdicts.pivot_table(index="of", columns="swapped", values="score", dropna=False)
-        return means.mean(axis=1, skipna=False)
+        asked = self.verdicts["swapped"].unique()
+        return means.reindex(columns=asked).mean(axis=1, skipna=False)
 
 
 @dataclass(frozen=True)
