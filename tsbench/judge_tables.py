@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -71,10 +71,10 @@ def judges_table(rows: pd.DataFrame) -> str:
             th(str(row["task"]), judge_name(row["judge"])),
             td(f"{int(row['n_judgements']):,}"),
             td(words.rate(row["unread"])),
-            td(*_points(row, "position_bias")),
+            td(*_points(row, "position_bias", words.change)),
             td(*_share(row, "consistency", "consistency_low", "consistency_high")),
             td(*_share(row, "agreement", "agreement_low", "agreement_high")),
-            td(*_points(row, "noise")),
+            td(*_points(row, "noise", lambda value: f"{100 * value:.1f}")),
             td(*_share(row, "noise_share", "noise_share_low", "noise_share_high")),
         ]
         for _, row in rows.iterrows()
@@ -131,11 +131,12 @@ def _share(row: pd.Series, value: str, low: str, high: str) -> tuple[str, str]:
     return words.percent(row[value]), ends
 
 
-def _points(row: pd.Series, name: str) -> tuple[str, str]:
+def _points(row: pd.Series, name: str, said: Callable[[float], str]) -> tuple[str, str]:
+    """Return a number of points and its interval in words."""
     if pd.isna(row[name]):
         return "unknown", ""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return words.change(row[name]), "" if pd.isna(low) else _ends(low, high, "")
+    return said(row[name]), "" if pd.isna(low) else _ends(low, high, "")
 
 
 def _ends(low: float, high: float, unit: str) -> str:

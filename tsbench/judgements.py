@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,7 +239,8 @@ class Group:
         chosen = self.chosen(strategy)
         if chosen is not None:
             largest = int(rows["budget"].max())
-            yield from self.pooled(chosen, largest, self.draws)
+            ks = sorted({*(2**i for i in range(largest.bit_length())), largest})
+            yield from self.pooled(chosen, largest, self.draws, ks)
 
     def chosen(self, strategy: str) -> Chooser | None:
         """Return how a strategy over a pool chooses, None where it is not one that is known."""
@@ -253,12 +254,12 @@ class Group:
         return None
 
     def pooled(
-        self, chooser: Chooser, largest: int, draws: pd.DataFrame
+        self, chooser: Chooser, largest: int, draws: pd.DataFrame, ks: Iterable[int]
     ) -> Iterator[tuple[int, Picks]]:
-        """Yield a chooser's picks out of k of the first `largest` draws, for some k."""
+        """Yield a chooser's picks out of k of the first `largest` draws."""
         pool = draws[draws["index"] < largest]
         each = [(draws["key"].tolist(), chooser(draws)) for _, draws in pool.groupby("problem_id")]
-        for k in sorted({*(2**i for i in range(largest.bit_length()) if 2**i <= largest), largest}):
+        for k in ks:
             held = [(keys, share[k - 1]) for keys, share in each if len(keys) >= k]
             if held:
                 shares = {
@@ -301,7 +302,8 @@ class Group:
         )
         known = self.draws[self.draws["key"].isin(first.index)]
         problem = known.set_index("key")["problem_id"]
-        pools = [self.pooled(by_score(half), largest, known) for half in (first, second)]
+        ks = range(1, largest + 1)
+        pools = [self.pooled(by_score(half), largest, known, ks) for half in (first, second)]
         for (k, one), (_, other) in zip(*pools, strict=True):
             worth = pd.Series(one.share) * second + pd.Series(other.share) * first
             yield k, worth.dropna().groupby(problem).sum() / 2.0

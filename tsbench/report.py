@@ -17,7 +17,7 @@ from tsbench import manifest, plots, words
 from tsbench.cells import ALL
 from tsbench.compositions import Grid, grids, leading
 from tsbench.cost import Price
-from tsbench.findings import Pick, delta, headline, pick, support
+from tsbench.findings import Pick, converted, delta, headline, pick, support
 from tsbench.heatmap import heatmap
 from tsbench.judge_tables import graded_note, headroom_table, judges_table, rates_table
 from tsbench.markup import facts, figure, heading, items, number, page, slug, table, td, text, th
@@ -292,7 +292,7 @@ def write(run: Run, drawn: Drawn) -> str:
         "<nav>" + " ".join(f'<a href="#{slug(k)}">{text(k)}</a>' for k in links) + "</nav>",
         "</header>",
         "<main>",
-        answers(chosen),
+        answers(run, chosen),
         *(
             figure(
                 images[f"{run.stem(model)}overview"],
@@ -338,15 +338,17 @@ def summary(run: Run) -> str:
     return " \u00b7 ".join(said)
 
 
-def answers(chosen: Mapping[str, Pick | None]) -> str:
+def answers(run: Run, chosen: Mapping[str, Pick | None]) -> str:
     """Return the headline of each class, with what it rests on."""
     said = []
+    parts = {part.title: part for part in run.parts()}
     for title, found in chosen.items():
         if found is None:
             verdict, line, rests = "", "No deployable strategy was run.", ""
         else:
             verdict, line = words.verdict(found.row["verdict"]), headline(found)
-            rests = f'<p class="quiet">{text(support(found))}</p>'
+            rest = f"{support(found)} {converted(found, of_part(run.headroom, parts[title]))}"
+            rests = f'<p class="quiet">{text(rest.strip())}</p>'
         said.append(
             f"<dt>{text(title)}<small>{text(verdict)}</small></dt>"
             f"<dd><p>{text(line)}</p>{rests}</dd>"

@@ -50,9 +50,11 @@ class Judge(Protocol):
 class Asked:
     """The parts of a judge that do not hang on what it is asked.
 
-    `model` answers; `lead` begins its reply, where its api is completions; `max_tokens` bound a
-    verdict, thoughts included; every judgement is asked `repeats` times.
+    `model` answers the `instruction`; `lead` begins its reply, where its api is completions;
+    `max_tokens` bound a verdict, thoughts included; every judgement is asked `repeats` times.
     """
+
+    instruction: str
 
     _: KW_ONLY
     model: Model | None = field(default=None, repr=False)
@@ -78,7 +80,8 @@ class Asked:
         parts = {"Request": problem.messages[-1].content, **shown}
         sections = [f"[{title}]\n{text.strip()}" for title, text in parts.items() if text]
         turn = Message("user", "\n\n".join([*sections, asked]))
-        return VerifierCall((turn,), self.lead, self.max_tokens, 0)
+        tops = 1 if getattr(self.model, "batch", 1) > 1 else 0  # by which shared ones are counted
+        return VerifierCall((turn,), self.lead, self.max_tokens, tops)
 
 
 def compared(ask: Ask) -> tuple[Grading, Reply]:

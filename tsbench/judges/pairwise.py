@@ -11,12 +11,6 @@ from tsbench.types import Judge, Problem, VerifierCall, VerifierReply
 
 VERDICT = r"\W*(?:(?:final )?(?:verdict|answer|winner)\W+)?(A|B|tie)\W*"
 WINS = {"a": 1.0, "b": 0.0, "tie": 0.5}
-INSTRUCTION = (
-    "Two assistants answered the request. Judge which answer serves the person who asked it "
-    "better: how well it does what was asked, how right it is, how clear. The order of the answers "
-    "and their length are no merit. Say A if answer A is better, B if answer B is better, or tie "
-    "if neither is. Say that one word alone."
-)
 
 
 @dataclass(frozen=True)
@@ -29,7 +23,6 @@ class Pairwise(Asked):
     """
 
     baseline: str = field(default="own", repr=False)
-    instruction: str = INSTRUCTION
     name: ClassVar[str] = "judge:pairwise"
     orders: ClassVar[tuple[bool, ...]] = (False, True)
 

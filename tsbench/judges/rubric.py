@@ -10,11 +10,6 @@ from tsbench.judges.base import Asked, said
 from tsbench.types import Grading, Judge, Problem, VerifierCall, VerifierReply
 
 MARK = r"\W*(?:(?:final )?(?:mark|score|rating|grade)\W+)?(\d+(?:\.\d+)?)(?:\s*/\s*\d+)?\W*"
-INSTRUCTION = (
-    "Judge how well the answer serves the person who asked: how well it does what was asked, how "
-    "right it is, how clear. Its length is no merit. Mark it from {worst} (of no use) to {best} "
-    "(could not be better). Say the number alone."
-)
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,6 @@ class Rubric(Asked):
 
     worst: int = 1
     best: int = 10
-    instruction: str = INSTRUCTION
     name: ClassVar[str] = "judge:rubric"
     orders: ClassVar[tuple[bool, ...]] = (False,)
     baseline: ClassVar[None] = None
