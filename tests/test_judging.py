@@ -308,8 +308,9 @@ def test_what_a_judge_does_not_say_leaves_a_reply_ungraded_and_is_not_asked_agai
         "Both are fine." if "Write of 0." in prompt else compares(prompt, rng)
     )
     for _ in range(2):
-        code, _, err = tsbench(*words(endpoint, judge, "pairwise"))
+        code, said, err = tsbench(*words(endpoint, judge, "pairwise"))
         assert code == 0, err
+        assert "mt_bench: 4 of 24 replies have no grade; the first: judge: no verdict" in said
     assert judge.requests == 48
     samples = read_samples(tmp_path / "run")
     mute = samples[samples["problem_id"] == "0"]

@@ -71,7 +71,9 @@ def judges(samples: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     for labels, group in groups(samples):
         bias, same = orders(group.verdicts)
         agreed, noise, share = repeats(group, seed)
-        found = (bias, same, agreed, noise, share, group.control(seed).effect)
+        control = group.control(seed)
+        effect = NONE if control is None else control.effect
+        found = (bias, same, agreed, noise, share, effect)
         rows.append(
             labels
             | {
@@ -214,8 +216,10 @@ class Group:
             mine[mine["kind"] == "judge"],
         )
 
-    def control(self, seed: int) -> LengthControl:
-        """Return the effect of length on grades."""
+    def control(self, seed: int) -> LengthControl | None:
+        """Return the effect of length on grades, None where no reply has one."""
+        if self.replies.empty:
+            return None
         length, against = (self.replies[c].to_numpy(float) for c in ("length", "against"))
         return LengthControl.fit(
             self.replies["grade"].to_numpy(float),
@@ -269,10 +273,10 @@ class Group:
                 }
                 yield k, Picks(shares, float(len(held)))
 
-    def rates(self, control: LengthControl, picks: Picks) -> dict[str, object]:
+    def rates(self, control: LengthControl | None, picks: Picks) -> dict[str, object]:
         """Return what picks are worth."""
         weight = np.array(self.replies["key"].map(picks.share).fillna(0.0), dtype=np.float64)
-        if not weight.sum():
+        if control is None or not weight.sum():
             return {"ungraded": 1.0, "n": 0}
         raw, controlled = control.rate(weight)
         length, against = (float(weight @ self.replies[c]) for c in ("length", "against"))

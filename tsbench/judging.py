@@ -111,6 +111,12 @@ class Judging:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(model.slots if model else 1, len(mine))):
                 group.create_task(worker())
+        ungraded = [row for row in self.replies(task, items) if not row["graded"]]
+        if ungraded:
+            print(
+                f"{task.name}: {len(ungraded)} of {len(mine)} replies have no grade; the first: "
+                f"{ungraded[0]['reason']}"
+            )
 
     def wanted(self, task: Task, items: Sequence[Item]) -> int:
         """Return how many replies there are to judge."""
