@@ -190,9 +190,9 @@ class Sweep:
                     ran = await runner.sweep(task, problems, unit, repeats, progress.solved)
                     done.append((strategy, ran))
                 if self.judge is not None and judging.is_judged(task):
-                    graded = judging.Judging(self.judge, runner)
-                    progress.start(f"{task.name} · {self.judge.name}", graded.wanted(task, items))
-                    await graded.grade(task, items, progress.solved)
+                    judge = judging.Judging(self.judge, runner)
+                    progress.start(f"{task.name} · {self.judge.name}", len(problems))
+                    await judge.grade(task, items, progress.solved)
                 else:
                     grade(task, items, store, self.jobs)
                 served = {name: judge.served for name, judge in judges.items()}
