@@ -54,6 +54,8 @@ def check(
     if judge.model is None:
         raise ValueError("judge.model must be given: a judge is asked through a model of its own")
     for task, items, strategies in tasks:
+        if same(judge.model, model) and judge.baseline != OWN:
+            print(f"{task.name}: the judge is the swept model, which may favour its own replies")
         used = {getattr(strategy, "verifier", None) for strategy in strategies} - {None}
         for name in sorted(map(str, used)):
             if oracle(verifiers[name]):
