@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from joblib import Parallel, delayed
 
 from tsbench import manifest, sandbox
@@ -24,7 +23,7 @@ from tsbench.progress import Progress
 from tsbench.recipe import remade
 from tsbench.report import Report
 from tsbench.runner import Grader, Runner
-from tsbench.store import SCHEMA, Store
+from tsbench.store import ANALYSED, Store
 from tsbench.strategies import Composed
 from tsbench.strategies import Suite as StrategySuite
 from tsbench.tasks.suite import Suite as TaskSuite
@@ -163,12 +162,12 @@ class Sweep:
         """Ask everything, task after task so that a task's header stays in the model's cache."""
         began = time.time()
         async with AsyncExitStack() as stack:
+            store = stack.enter_context(Store(folder))
             model = await stack.enter_async_context(self.model.connect())
             judges = {
                 name: await stack.enter_async_context(judge.connect())
                 for name, judge in self.judges().items()
             }
-            store = stack.enter_context(Store(folder))
             progress = stack.enter_context(Progress())
             runner = Runner(
                 model,
@@ -218,21 +217,16 @@ class Sweep:
     ) -> None:
         """Write the outcomes of one task, a file for each strategy and model."""
         ids = {item.problem.id for item in items}
-        rows = [
-            row
-            for row in store
-            if row["task"] == task.name
-            and row["problem_id"] in ids
-            and row["model"] == served.model
-            and row["endpoint"] == judges.get(row.get("verifier") or "", served).endpoint
-        ]
-        if not rows:
+        samples = store.frame(ANALYSED, task=task.name, model=served.model)
+        asked = [judges.get(name, served).endpoint for name in samples["verifier"]]
+        mine = (samples["endpoint"] == asked) & samples["problem_id"].isin(ids)
+        samples = samples[mine].reset_index(drop=True)
+        if samples.empty:
             return
         prices = Prices(
             priced(served, self.model),
             {name: priced(judges[name], judge) for name, judge in self.judges().items()},
         )
-        samples = pd.DataFrame(rows, columns=SCHEMA.names)
         save(folder, task.name, served.model, tables(samples, done, prices))
 
     def asked(self, known: manifest.Manifest, task: Task, problems: int) -> dict[str, Any]:
