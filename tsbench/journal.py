@@ -126,7 +126,7 @@ class Journal:
 def parsed(line: bytes) -> Row | None:
     """Return a line's event, None where it is none."""
     try:
-        event = json.loads(line.strip(b"\0"))
+        event = json.loads(line.strip(b"\0").decode())
     except ValueError:
         return None
     return event if isinstance(event, dict) and isinstance(event.get("key"), str) else None

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from tsbench.files import whole
 from tsbench.journal import StoreError, cannot
-from tsbench.schema import SCHEMA, Row
+from tsbench.schema import LONG, SCHEMA, Row
 
 GROUP_ROWS, GROUP_BYTES = 1000, 8 << 20
 """When a row group, which is what is in memory at once, is full."""
@@ -43,7 +43,9 @@ class Part:
     def all_keys(self) -> list[str]:
         """Return the key of every row."""
         with reading(self.path):
-            found: list[str] = self._file.read(columns=["key"])["key"].to_pylist()
+            found: list[str] = self._file.read(columns=["key"], use_threads=False)[
+                "key"
+            ].to_pylist()
         return found
 
     def group_of(self, row: int) -> int:
@@ -54,7 +56,7 @@ class Part:
         """Return some columns of a row group; one that the part does not have yet is null."""
         there = [name for name in columns if name in self._file.schema_arrow.names]
         with reading(self.path):
-            found = self._file.read_row_group(group, columns=there)
+            found = self._file.read_row_group(group, columns=there, use_threads=False)
         fields = [SCHEMA.field(name) for name in columns]
         arrays = [
             found[field.name].cast(field.type)
@@ -111,7 +113,7 @@ def tables(rows: Iterable[Row], schema: pa.Schema = SCHEMA) -> Iterator[pa.Table
     held, size = list[Row](), 0
     for row in rows:
         held.append({name: row.get(name) for name in schema.names})
-        size += sum(len(value) for value in held[-1].values() if isinstance(value, str))
+        size += sum(len(row.get(name) or "") for name in LONG)
         if len(held) >= GROUP_ROWS or size >= GROUP_BYTES:
             yield pa.Table.from_pylist(held, schema=schema)
             held, size = [], 0

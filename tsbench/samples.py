@@ -23,7 +23,7 @@ from tsbench.schema import SCHEMA, Row
 SHIFT = 44
 """A place is the number of its file, shifted by so many bits, and a byte or a row within it."""
 INSIDE = (1 << SHIFT) - 1
-HELD = 8
+HELD = 4
 """Row groups that are kept decoded for look-ups."""
 SETTLED = 100_000_000
 """Nanoseconds after which a folder's time of change tells a later change apart from that one."""

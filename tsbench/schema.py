@@ -51,7 +51,9 @@ SCHEMA = pa.schema(
         pa.field("schema_version", pa.int64(), nullable=False),
     ]
 )
-ANALYSED = [name for name in SCHEMA.names if name not in ("text", "thoughts")]
-"""The columns that outcomes are made from; the others are as long as the replies are."""
+LONG = ("text", "thoughts")
+"""The columns that are as long as the replies are."""
+ANALYSED = [name for name in SCHEMA.names if name not in LONG]
+"""The columns that outcomes are made from."""
 
 Row = dict[str, Any]

@@ -11,7 +11,7 @@ import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import pandas as pd
 
+from tsbench.claims import Claims
 from tsbench.files import alone, sync
 from tsbench.journal import Journal, StoreError, cannot, is_reply
 from tsbench.parts import ROWS, Part, tables, write
@@ -44,13 +45,17 @@ class Store(Samples):
         name = f"journal-{uuid.uuid4().hex}.jsonl"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with alone(self.folder / LOCK):
+            with alone(self.folder / LOCK), ExitStack() as undo:
                 has_room(self.folder)
                 for path in sorted(self.folder.glob("journal-*.jsonl")):
                     adopt(path)
+                self._claims = Claims(self.folder)
+                undo.callback(self._claims.close)
+                undo.callback(self.close)
                 self.look()
                 self._journal = Journal(self.folder / name, new=True)
                 sync(self.folder)
+                undo.pop_all()
         except StoreError:
             raise
         except OSError as error:
@@ -76,6 +81,7 @@ class Store(Samples):
         except OSError as failure:
             raise cannot("write", self.folder, failure) from failure
         finally:
+            self._claims.close()
             self.close()
 
     def answered(self, key: str) -> Row | None:
@@ -94,6 +100,34 @@ class Store(Samples):
         if row["key"] in self._places:
             return  # another process had its answer first
         self._add(self._own, self._journal.append(row), row)
+
+    def claim(self, key: str) -> bool:
+        """Say that this process asks `key` from now on; False where another is asking it.
+
+        False also where it is answered by now. What is claimed is to be released.
+        """
+        with self._claims.turn():
+            self.look()
+            if key in self._places or self._claims.elsewhere(key):
+                return False
+            self._claims.begin(key)
+            return True
+
+    def release(self, key: str) -> None:
+        """Say that `key` is asked no more: its reply is put, or it came to nothing."""
+        self._claims.end(key)
+
+    def _open(self) -> None:
+        super()._open()
+        self._claims.open()
+
+    def look(self) -> None:
+        """Take in what other processes ask and were answered since the last look.
+
+        Claims come first: where one has ended, what it was answered is there to be read.
+        """
+        self._claims.look()
+        super().look()
 
     def update(self, key: str, changes: Mapping[str, Any]) -> None:
         """Append what became known later of a stored reply, such as its grade."""
