@@ -64,6 +64,7 @@ SCHEMA = pa.schema(
         pa.field("seconds", pa.float64(), nullable=False),
         pa.field("started", pa.float64(), nullable=False),
         pa.field("attempts", pa.int64(), nullable=False),
+        pa.field("wasted_tokens", pa.int64()),
         pa.field("graded", pa.bool_(), nullable=False),
         pa.field("schema_version", pa.int64(), nullable=False),
     ]
