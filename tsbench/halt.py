@@ -25,10 +25,16 @@ class Halted(Exception):  # noqa: N818
 class Halt:
     """Remembers why to end, and has `stop` called for it. A signal outranks a limit."""
 
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self._stop = stop
+    def __init__(self) -> None:
         self.reason: str | None = None
         self.code = 0
+        self._stop: Callable[[], None] = lambda: None
+
+    def stops(self, stop: Callable[[], None]) -> None:
+        """Have `stop` called at the end; now, if that has come."""
+        self._stop = stop
+        if self:
+            stop()
 
     def __bool__(self) -> bool:
         return self.reason is not None
@@ -46,7 +52,7 @@ class Halt:
 
 
 @contextmanager
-def signals(halt: Halt, in_flight: Callable[[], int]) -> Iterator[None]:
+def signals(halt: Halt) -> Iterator[None]:
     """End by the first Ctrl-C or SIGTERM, and cancel the current task by the second.
 
     The exit code is 128 plus the signal's number, as shells have it. Only a program's main thread
@@ -64,8 +70,8 @@ def signals(halt: Halt, in_flight: Callable[[], int]) -> Iterator[None]:
             return
         name = "Ctrl-C" if which is signal.SIGINT else which.name
         print(
-            f"\n{name}: no new asks; {in_flight()} in flight are awaited and saved "
-            f"({name} again stops at once)",
+            f"\n{name}: no new asks; those in flight are awaited and saved ({name} again ends at "
+            "once)",
             file=sys.stderr,
         )
         halt.now(f"ended by {name}", 128 + which)

@@ -116,11 +116,6 @@ class Runner:
         self._freed = asyncio.Event()
         self._flying: dict[str, asyncio.Future[Reply]] = {}
 
-    @property
-    def in_flight(self) -> int:
-        """Calls that are under way."""
-        return sum(gate.held for gate in self._gates.values())
-
     def stop(self) -> None:
         """Make no new ask. What is in flight is awaited and stored, and then `work` returns."""
         self.stopped = True
@@ -264,6 +259,8 @@ class Runner:
         params: dict[str, Any],
         turn: Turn,
     ) -> Reply:
+        if self.stopped:
+            raise Stopped
         row = {
             "key": key,
             "run": self.run,

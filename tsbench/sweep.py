@@ -184,6 +184,19 @@ class Sweep:
 
     async def ask(self, folder: Path, plan: Plan, box: Mapping[str, Any] | None) -> Halt:
         """Ask everything in one queue, then grade it; return why it ended before its end, if so."""
+        halt = Halt()
+        with signals(halt):
+            try:
+                await self.asked(folder, plan, box, halt)
+            except asyncio.CancelledError:
+                if not halt:
+                    raise
+        return halt
+
+    async def asked(
+        self, folder: Path, plan: Plan, box: Mapping[str, Any] | None, halt: Halt
+    ) -> None:
+        """Ask and grade until all is done, or until the halt."""
         began = time.time()
         async with AsyncExitStack() as stack:
             model = await stack.enter_async_context(self.model.connect())
@@ -207,8 +220,7 @@ class Sweep:
                 on_reply=progress.count,
                 on_spent=lambda *call: charge(spend, halt, *call),
             )
-            halt = Halt(runner.stop)
-            stack.enter_context(signals(halt, lambda: runner.in_flight))
+            halt.stops(runner.stop)
             stack.enter_context(hours(halt, self.limits))
             progress.start(self.run, sum(len(items) * len(s) for _, items, s in plan))
             self.finish(folder, plan, model.served, served, [], box)
@@ -225,7 +237,6 @@ class Sweep:
             call = {"started": began, "seconds": seconds, "calls": runner.calls}
             self.finish(folder, plan, model.served, served, [call], box)
         progress.summary()
-        return halt
 
     async def work(
         self, runner: Runner, plan: Plan, progress: Progress
@@ -314,7 +325,7 @@ class Sweep:
             judge: self.price.of(judge, models[name]) for name, judge in judges.items()
         }
 
-    def asked(self, known: manifest.Manifest, task: Task, problems: int) -> dict[str, Any]:
+    def made(self, known: manifest.Manifest, task: Task, problems: int) -> dict[str, Any]:
         """Return what makes a task's problems again: how, with which seed, and how many."""
         before = known.get("tasks", {}).get(task.name, {"problems": 0})
         most = max(problems, before["problems"])
@@ -332,7 +343,7 @@ class Sweep:
         """Write the manifest: what is run, with what, and what this call asked."""
         known = manifest.read(folder)
         jobs = dict(self.job(task, s) for task, _, strategies in plan for s in strategies)
-        tasks = {task.name: self.asked(known, task, len(items)) for task, items, _ in plan}
+        tasks = {task.name: self.made(known, task, len(items)) for task, items, _ in plan}
         manifest.write(
             folder,
             {
