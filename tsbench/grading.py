@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
 from itertools import islice
@@ -32,10 +32,16 @@ class Graded:
     grade: Grade
 
 
-def grade(task: Task, items: Sequence[Item], store: Store, jobs: int) -> None:
+def grade(
+    task: Task,
+    items: Sequence[Item],
+    store: Store,
+    jobs: int,
+    ended: Callable[[], bool] = lambda: False,
+) -> None:
     """Grade what is answered and not graded yet; what a grader could not do is tried next time.
 
-    `jobs` are processes, as joblib counts them.
+    `jobs` are processes, as joblib counts them. Once it has `ended`, the rest is left ungraded.
     """
     by_id = {item.problem.id: item for item in items}
     rows = (
@@ -50,6 +56,8 @@ def grade(task: Task, items: Sequence[Item], store: Store, jobs: int) -> None:
     for same, found in together(task, by_id, rows, jobs):
         for row in same:
             store.update(row["key"], columns(found.grade))
+        if ended():
+            return
 
 
 def together(

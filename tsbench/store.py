@@ -102,13 +102,13 @@ class Store(Samples):
         self._add(self._own, self._journal.append(row), row)
 
     def claim(self, key: str) -> bool:
-        """Say that this process asks `key` from now on; False where another is asking it.
+        """Say that this process asks `key` from now on, or would if it were not answered by now.
 
-        False also where it is answered by now. What is claimed is to be released.
+        False where another process is asking it. What is claimed is to be released.
         """
         with self._claims.turn():
             self.look()
-            if key in self._places or self._claims.elsewhere(key):
+            if self._claims.elsewhere(key):
                 return False
             self._claims.begin(key)
             return True
