@@ -25,6 +25,7 @@ from tsbench.models.base import Identity, Model, Request, Served
 from tsbench.runner import Job
 from tsbench.spend import bound
 from tsbench.store import SCHEMA, Row, read_samples
+from tsbench.strategies.base import rounds
 from tsbench.types import ANSWERED, Ask, Draw, Judge, Problem, Reply, Usage
 
 Manner = Literal["cut", "silent", "agreed"]
@@ -98,27 +99,39 @@ class Line:
     load: Load = field(default_factory=Load)
 
 
-def walk(
-    job: Job, asks: Asks, rows: Mapping[str, Row], manner: Manner
-) -> tuple[list[Planned], bool]:
-    """Return the asks of a job in their order, and whether all their replies are stored."""
+@dataclass
+class Walk:
+    """The asks of a job in their order, in how many rounds, and how many in the widest of them."""
+
+    planned: list[Planned] = field(default_factory=list)
+    rounds: int = 0
+    widest: int = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether all replies are stored."""
+        return all(each.stored for each in self.planned)
+
+
+def walk(job: Job, asks: Asks, rows: Mapping[str, Row], manner: Manner) -> Walk:
+    """Return what a job asks where the replies that are not stored are imagined."""
     seen: Counter[Ask] = Counter()
     runs = [Run(job.strategy, job.problem, seen) for _ in range(job.repeats)]
-    planned, known = list[Planned](), True
+    found = Walk()
     while any(run.wanted for run in runs):
         batch = [(run, wanted) for run in runs for wanted in run.wanted]
+        found.rounds, found.widest = found.rounds + 1, max(found.widest, len(batch))
         answers: dict[int, list[Reply]] = defaultdict(list)
         for run, (ask, index) in batch:
             key = asks.key(job.problem, ask, index)
             row = rows.get(key)
-            planned.append(Planned(key, ask, row is not None))
-            known = known and row is not None
+            found.planned.append(Planned(key, ask, row is not None))
             made = imagined(job.problem, ask, key, manner) if row is None else as_reply(row)
             answers[id(run)].append(made)
         for run in runs:
             if run.wanted:
                 run.advance(answers[id(run)])
-    return planned, known
+    return found
 
 
 def imagined(problem: Problem, ask: Ask, key: str, manner: Manner) -> Reply:
@@ -188,7 +201,7 @@ class Pilot:
         fewest, bounded = math.inf, False
         for kind, problems in load.asks.items():
             values = self.values(kind, measure)
-            if values.size < 2 or np.isnan(values).any():
+            if values.size < 2:
                 bounds += load.most[kind].get(measure, math.nan)
                 bounded = True
                 continue
@@ -203,9 +216,9 @@ class Pilot:
         return Estimate(total, max(0.0, total - margin), total + margin)
 
     def values(self, kind: Kind, measure: str) -> NDArray[np.float64]:
-        """Return a mean for each problem; empty where there is no reply of the kind."""
+        """Return a mean for each problem, of those where the measure is known."""
         frame = self.means.get(kind)
-        return np.empty(0) if frame is None else frame[measure].to_numpy(float)
+        return np.empty(0) if frame is None else frame[measure].dropna().to_numpy(float)
 
 
 def spent(row: Row, prices: Mapping[str, Price]) -> tuple[float, ...]:
@@ -213,12 +226,15 @@ def spent(row: Row, prices: Mapping[str, Price]) -> tuple[float, ...]:
     read, made = (number(row[name]) for name in ("prompt_tokens", "completion_tokens"))
     cached, price = float(row["cached_tokens"] or 0), prices[row["endpoint"]]
     wasted = float(row.get("wasted_tokens") or 0)
-    return (
-        read + made + wasted,
-        price.flops(read, cached, made),
-        price.dollars(read, made, cached),
-        float(row["seconds"]),
-    )
+    costs = priced(price, read, cached, made)
+    return (read + made + wasted, costs["flops"], costs["dollars"], float(row["seconds"]))
+
+
+def priced(price: Price, read: float, cached: float, made: float) -> dict[str, float]:
+    """Return FLOPs and dollars; where no token was read or made, none were spent at any price."""
+    if not (read or made):
+        return {"flops": 0.0, "dollars": 0.0}
+    return {"flops": price.flops(read, cached, made), "dollars": price.dollars(read, made, cached)}
 
 
 def number(count: int | None) -> float:
@@ -344,19 +360,22 @@ def forecast(
 
     An ask that two jobs share is counted for the first of them, as when they run. What a strategy
     asks after replies that are not stored may depend on them: then its numbers are those of the
-    imagined replies that make it ask most.
+    imagined replies that make it ask most, and of all the rounds that it says it may take.
     """
     lines: dict[tuple[int, int], Line] = {}
     planned: set[str] = set()
     for job in jobs:
         line = lines.setdefault(job.label[:2], Line(name(job)))
-        found, known = walk(job, asks, rows, "cut")
-        if not known:
-            walks = [found] + [walk(job, asks, rows, m)[0] for m in get_args(Manner)[1:]]
-            line.exact = line.exact and len({len(each) for each in walks}) == 1
-            found = max(walks, key=len)
-        line.asks += len(found)
-        for key, ask, stored in found:
+        found = walk(job, asks, rows, "cut")
+        if not found.known:
+            walks = [found] + [walk(job, asks, rows, manner) for manner in get_args(Manner)[1:]]
+            found = max(walks, key=lambda each: len(each.planned))
+            more = padding(found, rounds(job.strategy))
+            same = len({len(each.planned) for each in walks}) == 1
+            line.exact = line.exact and same and not more
+            found.planned += more
+        line.asks += len(found.planned)
+        for key, ask, stored in found.planned:
             if stored:
                 line.stored += 1
             elif key in planned:
@@ -373,6 +392,16 @@ def forecast(
     return Forecast([lines[place] for place in sorted(lines)], pilot, slots)
 
 
+def padding(found: Walk, rounds: int) -> list[Planned]:
+    """Return as many draws more as the rounds that a strategy may take beyond those of a walk."""
+    draws = [(key, ask) for key, ask, _ in found.planned if isinstance(ask, Draw)]
+    if rounds <= found.rounds or not draws:
+        return []
+    key, longest = max(draws, key=lambda each: len(each[1].prefix))
+    count = (rounds - found.rounds) * found.widest
+    return [Planned(f"{key}+{i}", longest, False) for i in range(count)]
+
+
 def most(asks: Asks, problem: Problem, ask: Ask, prices: Mapping[Served, Price]) -> dict[str, Any]:
     """Return the most that an ask takes, NaN where not even that is known."""
     price = prices[asks.asked(ask).served]
@@ -382,11 +411,7 @@ def most(asks: Asks, problem: Problem, ask: Ask, prices: Mapping[Served, Price])
         return dict.fromkeys(MEASURES[:3], math.nan)
     total = sum(bounds, Usage())
     read, made = number(total.prompt_tokens), number(total.completion_tokens)
-    return {
-        "tokens": read + made,
-        "flops": price.flops(read, 0.0, made),
-        "dollars": price.dollars(read, made),
-    }
+    return {"tokens": read + made, **priced(price, read, 0.0, made)}
 
 
 def requests(asks: Asks, problem: Problem, ask: Ask) -> list[Request]:
@@ -402,13 +427,15 @@ def requests(asks: Asks, problem: Problem, ask: Ask) -> list[Request]:
 
 def said(estimate: Estimate, text: Callable[[float], str], exact: bool) -> str:
     """Return an estimate in words."""
+    if estimate.high == 0:
+        return "0"
     if not estimate.bounded:
         low, high = text(estimate.low), text(estimate.high)
         interval = "" if low == high else f" ({low} to {high})"
         return f"{'' if exact else 'at most '}{text(estimate.mean)}{interval}"
     if math.isnan(estimate.high):
         return "unknown"
-    return f"at most {text(estimate.high)}" if estimate.high else "0"
+    return f"at most {text(estimate.high)}"
 
 
 def whole_number(value: float) -> str:

@@ -83,6 +83,7 @@ class Sweep:
         plan = self.plan()
         folder = Path(self.run)
         self.check(folder, plan)
+        self.check_prices(plan)
         if self.dry_run:
             print(self.forecast(folder, plan).text())
             return
@@ -184,6 +185,20 @@ class Sweep:
                 label, config = self.job(task, strategy)
                 manifest.check_same(folder, known, label, config)
 
+    def check_prices(self, plan: Plan) -> None:
+        """Refuse a limit of dollars where the price of a model that would be asked is unknown."""
+        if self.limits.dollars is None:
+            return
+        used = {getattr(s, "verifier", None) for _, _, strategies in plan for s in strategies}
+        judges = [model for name, model in self.judges().items() if name in used]
+        for model in (self.model, *judges):
+            if not self.price.of(None, model).known:
+                raise ValueError(
+                    f"limits.dollars={self.limits.dollars:g} needs the price of {model.name}, "
+                    "which is unknown; give model.dollars_in and model.dollars_out, or a table "
+                    "(price=NAME)"
+                )
+
     def job(self, task: Task, strategy: Strategy) -> tuple[str, dict[str, Any]]:
         """Return the label and the config of one task and strategy."""
         used = getattr(strategy, "verifier", None)
@@ -241,11 +256,11 @@ class Sweep:
             self.finish(folder, plan, model.served, served, [], box)
             done = await self.work(runner, plan, progress)
             for place, (task, items, strategies) in enumerate(plan):
-                if not halt or halt.at_limit:
+                if not halt.by_signal:
                     await asyncio.to_thread(
-                        grade, task, items, store, self.jobs, lambda: bool(halt)
+                        grade, task, items, store, self.jobs, lambda: halt.by_signal
                     )
-                if not halt or halt.at_limit:
+                if not halt.by_signal:
                     ran = [(s, done.get((place, i), [])) for i, s in enumerate(strategies)]
                     self.record(folder, task, items, store, ran, model.served, served)
             seconds = time.time() - began
@@ -308,8 +323,8 @@ class Sweep:
     def prices(self, served: Served, judges: Mapping[str, Served]) -> dict[Served, Price]:
         """Return what the tokens of each model cost."""
         models = self.judges()
-        return {served: self.price.of(served, self.model)} | {
-            judge: self.price.of(judge, models[name]) for name, judge in judges.items()
+        return {served: self.price.of(served.params, self.model)} | {
+            judge: self.price.of(judge.params, models[name]) for name, judge in judges.items()
         }
 
     def made(self, known: manifest.Manifest, task: Task, problems: int) -> dict[str, Any]:
