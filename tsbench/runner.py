@@ -6,8 +6,8 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,8 @@ __all__ = ["Grader", "Job", "Runner", "Stopped", "Tally", "as_reply", "drive", "
 
 Grader = Callable[[Problem, str], Awaitable[Grade]]
 """Grades the text of a reply to a problem."""
+ELSEWHERE = 0.1
+"""Seconds between two looks at an ask that another process has in flight."""
 AHEAD = 2
 """Asks that are alive for each slot: one in flight, one that waits for its turn."""
 
@@ -188,12 +190,13 @@ class Runner:
 
         async def some() -> None:
             for i in missing:
-                self._alive += 1
-                try:
-                    found[i] = await self.reply(task, problem, *wanted[i], rounds_left)
-                finally:
-                    self._alive -= 1
-                    self._freed.set()
+                async with self._claimed(problem, *wanted[i]):
+                    self._alive += 1
+                    try:
+                        found[i] = await self.reply(task, problem, *wanted[i], rounds_left)
+                    finally:
+                        self._alive -= 1
+                        self._freed.set()
 
         workers = min(found.count(None), self._room)
         ended = await asyncio.gather(*(some() for _ in range(workers)), return_exceptions=True)
@@ -201,6 +204,22 @@ class Runner:
             if error is not None:
                 raise error
         return [reply for reply in found if reply is not None]
+
+    @asynccontextmanager
+    async def _claimed(self, problem: Problem, ask: Ask, index: int) -> AsyncIterator[None]:
+        """Hold the claim to an ask, once no other process on the store has it in flight."""
+        if isinstance(ask, Judge) and ask.verifier not in self.verifiers:
+            yield
+            return
+        key = self._asks.key(problem, ask, index)
+        while not self.store.claim(key):
+            await asyncio.sleep(ELSEWHERE)
+            if self.stopped:
+                raise Stopped
+        try:
+            yield
+        finally:
+            self.store.release(key)
 
     def _stored(self, problem: Problem, ask: Ask, index: int) -> Reply | None:
         if isinstance(ask, Judge) and ask.verifier not in self.verifiers:

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from joblib import Parallel, delayed
 
 from tsbench import manifest, sandbox
@@ -29,7 +28,7 @@ from tsbench.recipe import remade
 from tsbench.report import Report
 from tsbench.runner import Grader, Job, Runner
 from tsbench.spend import Limits, Spend
-from tsbench.store import SCHEMA, Store
+from tsbench.store import ANALYSED, Store
 from tsbench.strategies import Composed
 from tsbench.strategies import Suite as StrategySuite
 from tsbench.tasks.suite import Suite as TaskSuite
@@ -229,12 +228,12 @@ class Sweep:
         """Ask and grade until all is done, or until the halt."""
         began = time.time()
         async with AsyncExitStack() as stack:
+            store = stack.enter_context(Store(folder))
             model = await stack.enter_async_context(self.model.connect())
             judges = {
                 name: await stack.enter_async_context(judge.connect())
                 for name, judge in self.judges().items()
             }
-            store = stack.enter_context(Store(folder))
             progress = stack.enter_context(Progress())
             served = {name: judge.served for name, judge in judges.items()}
             spend = Spend(self.limits, self.prices(model.served, served))
@@ -304,20 +303,15 @@ class Sweep:
     ) -> None:
         """Write the outcomes of one task, a file for each strategy and model."""
         ids = {item.problem.id for item in items}
-        rows = [
-            row
-            for row in store
-            if row["task"] == task.name
-            and row["problem_id"] in ids
-            and row["model"] == served.model
-            and row["endpoint"] == judges.get(row.get("verifier") or "", served).endpoint
-        ]
+        samples = store.frame(ANALYSED, task=task.name, model=served.model)
+        asked = [judges.get(name, served).endpoint for name in samples["verifier"]]
+        mine = (samples["endpoint"] == asked) & samples["problem_id"].isin(ids)
+        samples = samples[mine].reset_index(drop=True)
         done = [(strategy, outcomes) for strategy, outcomes in ran if outcomes]
-        if not rows or not done:
+        if samples.empty or not done:
             return
         known = self.prices(served, judges)
         prices = Prices(known[served], {name: known[judge] for name, judge in judges.items()})
-        samples = pd.DataFrame(rows, columns=SCHEMA.names)
         save(folder, task.name, served.model, tables(samples, done, prices))
 
     def prices(self, served: Served, judges: Mapping[str, Served]) -> dict[Served, Price]:
@@ -343,13 +337,10 @@ class Sweep:
         box: Mapping[str, Any] | None,
     ) -> None:
         """Write the manifest: what is run, with what, and what this call asked."""
-        known = manifest.read(folder)
         jobs = dict(self.job(task, s) for task, _, strategies in plan for s in strategies)
-        tasks = {task.name: self.made(known, task, len(items)) for task, items, _ in plan}
-        manifest.write(
-            folder,
-            {
-                **known,
+        with manifest.changing(folder) as known:
+            tasks = {task.name: self.made(known, task, len(items)) for task, items, _ in plan}
+            known |= {
                 "schema_version": 1,
                 "versions": manifest.versions(),
                 "models": {**known.get("models", {}), served.model: asdict(served)},
@@ -363,8 +354,7 @@ class Sweep:
                 "command": " ".join(["tsbench sweep", *sys.argv[1:]]),
                 "seed": self.seed,
                 "calls": [*known.get("calls", []), *calls],
-            },
-        )
+            }
 
 
 def charge(spend: Spend, halt: Halt, served: Served, request: Request, response: Response) -> None:
