@@ -18,6 +18,7 @@ FREE = frozenset(
         "batch",
         "top_logprobs",
         "timeout",
+        "patience",
         "threads",
         "cache",
         "dollars_in",

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tsbench.models.gate import Gate
 from tsbench.types import CountedBy, EffortLevel, Message, Status, Usage
 
 UNKNOWN = Usage(None, None, None, None)
@@ -18,7 +19,8 @@ UNKNOWN = Usage(None, None, None, None)
 class Request:
     """One reply wanted: `messages`, then `prefix` to continue, with bounds and a seed.
 
-    `effort` (low, medium or high) is for chat endpoints that take it.
+    `effort` (low, medium or high) and `thinking_budget` (tokens of thought at most) are for chat
+    endpoints that take them.
     """
 
     messages: tuple[Message, ...]
@@ -28,6 +30,7 @@ class Request:
     seed: int
     top_logprobs: int
     effort: EffortLevel | None = None
+    thinking_budget: int | None = None
 
 
 def prompt_hash(requests: Sequence[Request]) -> str | None:
@@ -51,7 +54,8 @@ class Response:
 
     `first` are the first token's likeliest alternatives; `confidence` is the mean over tokens of
     the negative mean log-probability of those that were listed; `scores` are what a classifier
-    gave instead of a text.
+    gave instead of a text. `attempts` are HTTP requests; `wasted` is what those used that gave
+    nothing, None where it is not known.
     """
 
     text: str
@@ -68,6 +72,7 @@ class Response:
     first: Mapping[str, float] = field(default_factory=dict)
     served_model: str | None = None
     attempts: int = 1
+    wasted: Usage = Usage()
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,13 @@ class Served:
 class Connected(Protocol):
     """An open model, asked at most `slots` requests at a time.
 
-    A draw asks for the `top_logprobs` likeliest alternatives of each token.
+    A draw asks for the `top_logprobs` likeliest alternatives of each token. `gate` lets asks in.
     """
 
     served: Served
+
+    @property
+    def gate(self) -> Gate: ...
 
     @property
     def slots(self) -> int: ...
@@ -99,7 +107,10 @@ class Connected(Protocol):
 
 
 class Model(Protocol):
-    """A model as configured; it does nothing until `connect`."""
+    """A model as configured; it does nothing until `connect`.
+
+    It `continues` a prefix or not, and `takes` some of effort and thinking_budget as parameters.
+    """
 
     @property
     def name(self) -> str: ...
@@ -109,6 +120,9 @@ class Model(Protocol):
 
     @property
     def continues(self) -> bool: ...
+
+    @property
+    def takes(self) -> frozenset[str]: ...
 
     @property
     def dollars_in(self) -> float | None: ...
