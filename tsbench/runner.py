@@ -71,7 +71,7 @@ def thoughts(ask: Draw, usage: Usage) -> int | None:
         return usage.completion_tokens if ask.partial else 0
     if ask.thinking_kind == "prompted":
         return usage.reasoning_tokens or usage.completion_tokens
-    return usage.reasoning_tokens if ask.thinking_kind == "effort" else 0
+    return usage.reasoning_tokens if ask.thinking_kind in ("effort", "native") else 0
 
 
 def drive(
@@ -272,6 +272,7 @@ class Runner:
             seeded(key, 0),
             self.model.top_logprobs,
             ask.effort,
+            ask.thinking_budget if ask.thinking_kind == "native" else None,
         )
         response, timing = await self._call(self.model, request)
         text = ask.prefix + response.text
@@ -421,6 +422,8 @@ def beyond_plain(ask: Draw) -> dict[str, Any]:
         params["effort"] = ask.effort
     if ask.thinking_kind not in ("none", "forced"):
         params["thinking_kind"] = ask.thinking_kind
+    if ask.thinking_kind == "native":
+        params["thinking_budget"] = ask.thinking_budget
     if ask.partial and ask.stop is None:
         params["partial"] = True
     return params

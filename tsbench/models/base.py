@@ -13,6 +13,7 @@ from tsbench.models.gate import Gate
 from tsbench.types import CountedBy, EffortLevel, Message, Status, Usage
 
 UNKNOWN = Usage(None, None, None, None)
+NOTHING = Usage()
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Response:
     first: Mapping[str, float] = field(default_factory=dict)
     served_model: str | None = None
     attempts: int = 1
-    wasted: Usage = Usage()
+    wasted: Usage = NOTHING
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ class Batch:
         return await answer
 
     def _flush(self, kind: Request) -> None:
-        if waiting := self._waiting.pop(kind, []):
+        waiting = self._waiting.pop(kind, [])
+        if waiting:
             request = replace(kind, seed=waiting[0][0])
             task = asyncio.create_task(self._answer(request, [answer for _, answer in waiting]))
             self._sending.add(task)

@@ -58,6 +58,9 @@ class Dialect:
         return text, None
 
 
+OPENAI = Dialect()
+
+
 def put(body: dict[str, Any], path: str, value: object) -> None:
     """Set what a path of a body leads to."""
     *outer, last = path.split(".")

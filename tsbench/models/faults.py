@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 import openai
 
-from tsbench.models.base import UNKNOWN
+from tsbench.models.base import NOTHING, UNKNOWN
 from tsbench.types import Status, Usage
 
 PRESSED = (429, 503)
@@ -18,10 +18,9 @@ PASSING = (408, 409, 425, 429)
 """Client errors that may pass by themselves, as every error of the server may."""
 SPENT = "insufficient_quota"
 """The code of a refusal that no waiting ends."""
-NOTHING = Usage()
 
 
-class Garbage(ValueError):
+class Garbage(ValueError):  # noqa: N818
     """An answer of another shape than was asked for, and what it says that it used."""
 
     def __init__(self, reason: str, usage: Usage = UNKNOWN) -> None:
@@ -29,7 +28,7 @@ class Garbage(ValueError):
         self.usage = usage
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818
     """An attempt that gave no answer.
 
     `again`: another attempt may help. `paid`: the endpoint may have generated tokens for it;

@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from tsbench.models.base import Request, Response, Served
+from tsbench.models.base import NOTHING, Request, Response, Served
 from tsbench.models.batch import Batch
 from tsbench.models.choices import read
-from tsbench.models.dialect import Dialect, put
+from tsbench.models.dialect import OPENAI, Dialect, put
 from tsbench.models.endpoint import Endpoint, check, failed, listed, opened
 from tsbench.models.faults import Fault, Garbage
 from tsbench.models.gate import Gate
 from tsbench.models.retry import Tried
-from tsbench.types import Message, Usage
+from tsbench.types import Message
 
 MOST_LOGPROBS = 20
 RENDERED = 1024
@@ -44,7 +44,7 @@ class OpenAI:
     name: str
     api: Literal["chat", "completions"] = "chat"
     template: Literal["server", "plain"] = "plain"
-    dialect: Dialect = Dialect()
+    dialect: Dialect = OPENAI
     temperature: float = 0.8
     top_p: float = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class OpenAI:
             raise ValueError(f"model.template must be server or plain, found {self.template!r}")
         if not isinstance(self.dialect, Dialect):
             raise ValueError(
-                f"model.dialect is a table, found {self.dialect!r}; choose one by model/dialect=NAME"
+                f"model.dialect is a table, chosen by model/dialect=NAME; found {self.dialect!r}"
             )
         for key in ("slots", "batch"):
             if getattr(self, key) < 1:
@@ -174,7 +174,7 @@ class Connection:
             replace(
                 self._endpoint.cleaned(response),
                 attempts=tried.attempts,
-                wasted=Usage() if place else tried.wasted,
+                wasted=NOTHING if place else tried.wasted,
             )
             for place, response in enumerate(responses)
         ]

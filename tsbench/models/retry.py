@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from tsbench.models.base import NOTHING
 from tsbench.models.faults import Fault, fault
 from tsbench.models.gate import Gate
 from tsbench.types import Usage
@@ -32,7 +33,7 @@ class Tried(Generic[T]):
     fault: Fault | None = None
     attempts: int = 0
     seconds: float = 0.0
-    wasted: Usage = Usage()
+    wasted: Usage = NOTHING
     paid: int = 0
     since: float | None = None
 
