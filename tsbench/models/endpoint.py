@@ -37,7 +37,7 @@ class Endpoint:
         self.client = client
         self.gate = Gate(slots)
         self.pace = Pace(timeout)
-        self.retry = Retry(self.gate, patience)
+        self.retry = Retry(self.gate, patience, self.hidden)
 
     @property
     def root(self) -> str:
@@ -63,10 +63,7 @@ class Endpoint:
                 raise Garbage(f"the endpoint's answer is not JSON: {error}"[:300]) from None
             return read(answer)
 
-        tried = await self.retry(send)
-        if tried.fault is not None:
-            tried.fault.reason = self.hidden(tried.fault.reason)
-        return tried
+        return await self.retry(send)
 
     def hidden(self, text: str) -> str:
         """Return a text without the key."""
