@@ -1,7 +1,6 @@
 """Verifiers that another model answers: a judge's chat, and a classifier's scores."""
 
 import asyncio
-import json
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack

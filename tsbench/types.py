@@ -76,8 +76,9 @@ class Draw:
 
     `turns` follow the problem's messages (an earlier reply and what to do about it); a first turn
     of the user is a paragraph more of the problem's last. `effort`, and a `thinking_budget` of
-    the kind "native", are asked of models that take such a parameter. A `partial` draw is a step (thoughts, a beam's extension): it is logged and
-    paid for, but it is no answer and is never graded.
+    the kind "native", are asked of models that take such a parameter. A `partial` draw is a step
+    (thoughts, a beam's extension): it is logged and paid for, but it is no answer and is never
+    graded.
     """
 
     prefix: str = ""
@@ -129,6 +130,13 @@ class Usage:
             both(self.reasoning_tokens, other.reasoning_tokens),
             self.seconds + other.seconds,
         )
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens read and generated."""
+        if self.prompt_tokens is None or self.completion_tokens is None:
+            return None
+        return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True)
@@ -193,7 +201,9 @@ Scores = Generator[Sequence[Ask], list[Reply], list[float | None]]
 class Strategy(Protocol):
     """Yields asks, receives their replies, returns the reply that it picks (or None).
 
-    `name` and `budget` (nominal: draws, or tokens of thought) label its outcomes.
+    `name` and `budget` (nominal: draws, or tokens of thought) label its outcomes. A strategy whose
+    asks follow one another also has `rounds`, the most lists of asks that it yields, so that it
+    is begun before those that are done at once (without it: 1).
     """
 
     @property

@@ -38,11 +38,12 @@ class Batch:
 
     def _flush(self, kind: Request) -> None:
         waiting = self._waiting.pop(kind, [])
-        if waiting:
-            request = replace(kind, seed=waiting[0][0])
-            task = asyncio.create_task(self._answer(request, [answer for _, answer in waiting]))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+        if not waiting:
+            return
+        answers = [answer for _, answer in waiting]
+        task = asyncio.create_task(self._answer(replace(kind, seed=waiting[0][0]), answers))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
     async def _answer(self, request: Request, answers: list[asyncio.Future[Response]]) -> None:
         try:

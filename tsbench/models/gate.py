@@ -13,6 +13,10 @@ LONGEST = 60.0
 """The most seconds that the gate stays shut of its own accord."""
 
 
+class Closed(Exception):  # noqa: N818
+    """Nobody is let in any more."""
+
+
 class Gate:
     """At most `slots` asks of one endpoint at a time; those that wait are let in by priority.
 
@@ -34,6 +38,7 @@ class Gate:
         self._old = 0
         self._shut_until = 0.0
         self._opening: asyncio.TimerHandle | None = None
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -42,20 +47,33 @@ class Gate:
 
     @asynccontextmanager
     async def enter(self, priority: float) -> AsyncIterator[None]:
-        """Hold one slot; of those that wait the smallest priority is first, then who came first."""
+        """Hold one slot; of those that wait the smallest priority is first, then who came first.
+
+        Raises Closed once the gate is.
+        """
+        if self._closed:
+            raise Closed
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, next(self._order), turn))
         self._admit()
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._leave()
             raise
         try:
             yield
         finally:
             self._leave()
+
+    def close(self) -> None:
+        """Let nobody in any more; those that wait raise Closed, those that are in stay in."""
+        self._closed = True
+        for _, _, turn in self._waiting:
+            if not turn.done():
+                turn.set_exception(Closed())
+        self._waiting.clear()
 
     def slow(self, seconds: float | None = None) -> None:
         """Let nobody in for `seconds`, and half as many from then on, at least one.

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from tsbench.models.base import NOTHING, Request, Response, Served
+from tsbench.models.base import NOTHING, Identity, Request, Response, Served
 from tsbench.models.batch import Batch
 from tsbench.models.choices import read
 from tsbench.models.dialect import OPENAI, Dialect, put
@@ -93,6 +93,20 @@ class OpenAI:
         named = {"effort": self.dialect.effort, "thinking_budget": self.dialect.thinking_budget}
         return frozenset(name for name, path in named.items() if chat and path)
 
+    def sampling(self) -> dict[str, Any]:
+        """Return every parameter that shapes a reply beside the prompt: part of an ask's key."""
+        return {
+            "api": self.api,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            **self.dialect.body,
+            **self.extra,
+        }
+
+    def identity(self) -> Identity:
+        """Return its identity, without a word to the endpoint."""
+        return Identity(Served(self.base_url, self.name, self.params), self.sampling())
+
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
         """Reach the endpoint, or raise ValueError before anything is spent."""
@@ -135,14 +149,7 @@ class Connection:
 
     def sampling(self) -> dict[str, Any]:
         """Return every parameter that shapes a reply beside the prompt: part of an ask's key."""
-        model = self.model
-        return {
-            "api": model.api,
-            "temperature": model.temperature,
-            "top_p": model.top_p,
-            **model.dialect.body,
-            **model.extra,
-        }
+        return self.model.sampling()
 
     async def complete(self, request: Request) -> Response:
         """Ask once. A failure of the endpoint is a response with its status, not an exception.

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tsbench.models.base import Request, Response, Served
+from tsbench.models.base import Identity, Request, Response, Served
 from tsbench.models.endpoint import Endpoint, check, failed, listed, opened
 from tsbench.models.faults import Garbage
 from tsbench.models.gate import Gate
@@ -45,6 +45,11 @@ class Classifier:
         if self.route not in ("classify", "pooling"):
             raise ValueError(f"model.route must be classify or pooling, found {self.route!r}")
 
+    def identity(self) -> Identity:
+        """Return its identity, without a word to the endpoint."""
+        shape = {"route": self.route, "label": self.label}
+        return Identity(Served(self.base_url, self.name, self.params), shape)
+
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Classes]:
         """Reach the endpoint, or raise ValueError before anything is spent."""
@@ -77,7 +82,7 @@ class Classes:
 
     def sampling(self) -> dict[str, Any]:
         """Return what shapes a score beside the messages."""
-        return {"route": self.model.route, "label": self.model.label}
+        return self.model.identity().sampling()
 
     async def complete(self, request: Request) -> Response:
         """Score once. A failure of the endpoint is a response with its status."""
