@@ -370,7 +370,9 @@ def command(endpoint: Endpoint, path: Path, run: Path, k: int) -> list[str]:
 
 FORKING = """
 import json, os, sys
-from tsbench import cli
+from tsbench import cli, sweep
+from tsbench.models import openai
+from tsbench.tasks import benchmark, graders
 for line in sys.stdin:
     asked = json.loads(line)
     if "wait" in asked:
