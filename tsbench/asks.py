@@ -48,8 +48,11 @@ class Asks:
 
     def key(self, problem: Problem, ask: Ask, index: int) -> str:
         """Return the key of the n-th equal ask of a problem."""
-        asked = self.model if isinstance(ask, Draw) else self.judges.get(ask.verifier, self.model)
-        return hashed(problem, self.params(problem, ask), index, asked.served)
+        return hashed(problem, self.params(problem, ask), index, self.asked(ask).served)
+
+    def asked(self, ask: Ask) -> Identified:
+        """Return the model that answers an ask."""
+        return self.model if isinstance(ask, Draw) else self.judges.get(ask.verifier, self.model)
 
     def params(self, problem: Problem, ask: Ask) -> dict[str, Any]:
         """Return everything that shapes the reply beside the problem's messages."""

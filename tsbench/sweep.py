@@ -14,26 +14,25 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from tsbench import manifest, sandbox
+from tsbench.asks import Asks
 from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
+from tsbench.forecast import Forecast, forecast, identity, stored
 from tsbench.grading import grade, read
 from tsbench.halt import LIMIT, Halt, Halted, signals
 from tsbench.ledger import POOLED, save, tables
 from tsbench.models.base import Model, Request, Response, Served
+from tsbench.plan import Plan, by_run, queue
 from tsbench.progress import Progress
 from tsbench.recipe import remade
 from tsbench.report import Report
 from tsbench.runner import Grader, Job, Runner
 from tsbench.spend import Limits, Spend
 from tsbench.store import ANALYSED, Store
-from tsbench.strategies import Composed, WeightedVote
+from tsbench.strategies import Composed
 from tsbench.strategies import Suite as StrategySuite
-from tsbench.strategies.base import rounds
 from tsbench.tasks.suite import Suite as TaskSuite
-from tsbench.types import Grade, Item, Message, Outcome, Problem, Strategy, Task, Verifier
-
-Plan = Sequence[tuple[Task, list[Item], list[Strategy]]]
-"""Each task with its problems and its strategies."""
+from tsbench.types import Grade, Item, Outcome, Problem, Strategy, Task, Verifier
 
 
 @dataclass(frozen=True)
@@ -82,12 +81,31 @@ class Sweep:
         """Sweep; the same call on the same folder resumes, and asks nothing that is answered."""
         plan = self.plan()
         folder = Path(self.run)
-        box = probed([task for task, _, _ in plan])
         self.check(folder, plan)
+        self.check_prices(plan)
+        if self.dry_run:
+            print(self.forecast(folder, plan).text())
+            return
+        box = probed([task for task, _, _ in plan])
         self.end(asyncio.run(self.ask(folder, plan, box)))
         if self.analyse:
             Fit(run=self.run, delta=self.delta, seed=self.seed)()
             print(f"Report: {Report(run=self.run)()}")
+
+    def forecast(self, folder: Path, plan: Plan) -> Forecast:
+        """Return what this call would ask and spend, without a word to any model."""
+        known = manifest.read(folder).get("models", {}).get(self.model.name, {})
+        model = identity(self.model, known.get("params"))
+        judges = {name: identity(judge, None) for name, judge in self.judges().items()}
+        slots = {judges[name].served: judge.slots for name, judge in self.judges().items()}
+        return forecast(
+            queue(plan, self.replicates),
+            lambda job: f"{job.task.name} · {labelled(plan[job.label[0]][2][job.label[1]])}",
+            Asks(model, self.verifiers, judges, self.seed),
+            stored(folder),
+            self.prices(model.served, {name: judge.served for name, judge in judges.items()}),
+            {**slots, model.served: self.model.slots},
+        )
 
     def end(self, halt: Halt) -> None:
         """Raise Halted where the sweep was ended before its end."""
@@ -166,10 +184,22 @@ class Sweep:
                 label, config = self.job(task, strategy)
                 manifest.check_same(folder, known, label, config)
 
+    def check_prices(self, plan: Plan) -> None:
+        """Refuse a limit of dollars where the price of a model that would be asked is unknown."""
+        if self.limits.dollars is None:
+            return
+        used = {getattr(s, "verifier", None) for _, _, strategies in plan for s in strategies}
+        judges = [model for name, model in self.judges().items() if name in used]
+        for model in (self.model, *judges):
+            if not self.price.of(None, model).known:
+                raise ValueError(
+                    f"limits.dollars={self.limits.dollars:g} needs the price of {model.name}, "
+                    "which is unknown; give model.dollars_in and model.dollars_out, or a table "
+                    "(price=NAME)"
+                )
+
     def job(self, task: Task, strategy: Strategy) -> tuple[str, dict[str, Any]]:
         """Return the label and the config of one task and strategy."""
-        pooled = type(strategy) in POOLED or isinstance(strategy, Composed)
-        budget = "" if pooled else f"@{strategy.budget}"
         used = getattr(strategy, "verifier", None)
         config = {
             "seed": self.seed,
@@ -179,7 +209,7 @@ class Sweep:
             "strategy": described(strategy),
             "verifiers": {used: described(self.verifiers[used])} if used else {},
         }
-        return f"{task.name} with {self.model.name} by {strategy.name}{budget}", config
+        return f"{task.name} with {self.model.name} by {labelled(strategy)}", config
 
     async def ask(self, folder: Path, plan: Plan, box: Mapping[str, Any] | None) -> Halt:
         """Ask everything in one queue, then grade it; return why it ended before its end, if so."""
@@ -225,11 +255,11 @@ class Sweep:
             self.finish(folder, plan, model.served, served, [], box)
             done = await self.work(runner, plan, progress)
             for place, (task, items, strategies) in enumerate(plan):
-                if not halt or halt.at_limit:
+                if not halt.by_signal:
                     await asyncio.to_thread(
-                        grade, task, items, store, self.jobs, lambda: bool(halt)
+                        grade, task, items, store, self.jobs, lambda: halt.by_signal
                     )
-                if not halt or halt.at_limit:
+                if not halt.by_signal:
                     ran = [(s, done.get((place, i), [])) for i, s in enumerate(strategies)]
                     self.record(folder, task, items, store, ran, model.served, served)
             seconds = time.time() - began
@@ -246,48 +276,20 @@ class Sweep:
         def on_done(job: Job, outcomes: list[Outcome]) -> None:
             task, strategy, problem = job.label
             done = found.setdefault((task, strategy), {})
-            if not done or used(job.strategy):
+            if not done or by_run(job.strategy):
                 done[problem] = [light(outcome) for outcome in outcomes]
             progress.solved()
 
-        await runner.work(self.queue(plan), on_done)
+        await runner.work(queue(plan, self.replicates), on_done)
         return {
             place: [outcome for problem in sorted(done) for outcome in done[problem]]
             for place, done in found.items()
         }
 
-    def queue(self, plan: Plan) -> Iterator[Job]:
-        """Yield the jobs, those with the longest way to go first, so that none is late at the end.
-
-        Among equals a task's headers stay together, and so do the strategies of a problem.
-        """
-        ahead = [[self.ahead(s, strategies) for s in strategies] for _, _, strategies in plan]
-        for most in sorted({each for several in ahead for each in several}, reverse=True):
-            for t, (task, items, strategies) in enumerate(plan):
-                chosen = [s for s, each in enumerate(ahead[t]) if each == most]
-                for p, problem in enumerate(in_header_order([item.problem for item in items])):
-                    for s in chosen:
-                        unit, repeats = self.repeats(strategies[s])
-                        yield Job(task, problem, unit, repeats, (t, s, p))
-
-    def ahead(self, strategy: Strategy, others: Sequence[Strategy]) -> int:
-        """Return the rounds of a strategy; 0 of an early stop whose draws another makes at once."""
-        if type(strategy) in POOLED and rounds(strategy) > 2:
-            pools = [o for o in others if type(o) in POOLED and rounds(o) <= 2]
-            if any(pool.budget >= strategy.budget for pool in pools):
-                return 0
-        return rounds(self.repeats(strategy)[0])
-
     def judges(self) -> dict[str, Model]:
         """Return the models of the verifiers that have one of their own."""
         models = {name: getattr(v, "model", None) for name, v in self.verifiers.items()}
         return {name: model for name, model in models.items() if model is not None}
-
-    def repeats(self, strategy: Strategy) -> tuple[Strategy, int]:
-        """Return what is run for a strategy and how often: once where a pool stands in for it."""
-        if isinstance(strategy, Composed):
-            return strategy.unit, strategy.k
-        return strategy, 1 if type(strategy) in POOLED else self.replicates
 
     def record(
         self,
@@ -315,8 +317,8 @@ class Sweep:
     def prices(self, served: Served, judges: Mapping[str, Served]) -> dict[Served, Price]:
         """Return what the tokens of each model cost."""
         models = self.judges()
-        return {served: self.price.of(served, self.model)} | {
-            judge: self.price.of(judge, models[name]) for name, judge in judges.items()
+        return {served: self.price.of(served.params, self.model)} | {
+            judge: self.price.of(judge.params, models[name]) for name, judge in judges.items()
         }
 
     def made(self, known: manifest.Manifest, task: Task, problems: int) -> dict[str, Any]:
@@ -360,11 +362,6 @@ def charge(spend: Spend, halt: Halt, served: Served, request: Request, response:
     spend.add(served, request, response)
     if (reached := spend.reached()) is not None:
         halt.now(reached, LIMIT)
-
-
-def used(strategy: Strategy) -> bool:
-    """Say whether outcomes are made of each run of a strategy, and not of its pool alone."""
-    return type(strategy) not in POOLED or isinstance(strategy, WeightedVote)
 
 
 def light(outcome: Outcome) -> Outcome:
@@ -412,16 +409,6 @@ def probed(tasks: Sequence[Task]) -> Mapping[str, Any] | None:
     return sandbox.probe(any(getattr(task, "unsafe", False) for task in code)) if code else None
 
 
-def in_header_order(problems: Sequence[Problem]) -> list[Problem]:
-    """Return the problems with equal worked examples side by side, so that a server's prefix
-    cache holds them; otherwise in their order.
-    """
-    first: dict[tuple[Message, ...], int] = {}
-    for i, problem in enumerate(problems):
-        first.setdefault(problem.messages[:-1], i)
-    return sorted(problems, key=lambda problem: first[problem.messages[:-1]])
-
-
 def unique(items: list[Item]) -> list[Item]:
     """Return the items; ValueError where two have one id."""
     seen: set[str] = set()
@@ -430,6 +417,12 @@ def unique(items: list[Item]) -> list[Item]:
             raise ValueError(f"task: two problems have the id {item.problem.id!r}")
         seen.add(item.problem.id)
     return items
+
+
+def labelled(strategy: Strategy) -> str:
+    """Return a strategy's name, with its budget where no pool gives every budget."""
+    pooled = type(strategy) in POOLED or isinstance(strategy, Composed)
+    return strategy.name if pooled else f"{strategy.name}@{strategy.budget}"
 
 
 def continues(strategy: Strategy) -> bool:

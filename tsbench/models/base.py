@@ -82,6 +82,18 @@ class Served:
     params: float | None
 
 
+@dataclass(frozen=True)
+class Identity:
+    """A model as its asks' keys have it: what answers, and all that shapes a reply but the ask."""
+
+    served: Served
+    shape: Mapping[str, Any]
+
+    def sampling(self) -> dict[str, Any]:
+        """Return what shapes a reply."""
+        return dict(self.shape)
+
+
 class Connected(Protocol):
     """An open model, asked at most `slots` requests at a time.
 
@@ -118,5 +130,9 @@ class Model(Protocol):
 
     @property
     def dollars_out(self) -> float | None: ...
+
+    def identity(self) -> Identity | None:
+        """Return its identity without a word to it; None where its weights are not here yet."""
+        ...
 
     def connect(self) -> AbstractAsyncContextManager[Connected]: ...
