@@ -324,6 +324,7 @@ class Runner:
             seeded(key, 0),
             self.model.top_logprobs,
             ask.effort,
+            ask.thinking_budget if ask.thinking_kind == "native" else None,
         )
         response, timing = await self._call(self.model, request, turn)
         text = ask.prefix + response.text
