@@ -7,7 +7,6 @@ journals of other running processes gain is seen at the next look-up.
 
 from __future__ import annotations
 
-import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -101,6 +100,11 @@ class Store(Samples):
             return  # another process had its answer first
         self._add(self._own, self._journal.append(row), row)
 
+    def update(self, key: str, changes: Mapping[str, Any]) -> None:
+        """Append what became known later of a stored reply, such as its grade."""
+        event = {"key": key, **changes}
+        self._add(self._own, self._journal.append(event), event)
+
     def claim(self, key: str) -> bool:
         """Say that this process asks `key` from now on, or would if it were not answered by now.
 
@@ -129,18 +133,12 @@ class Store(Samples):
         self._claims.look()
         super().look()
 
-    def update(self, key: str, changes: Mapping[str, Any]) -> None:
-        """Append what became known later of a stored reply, such as its grade."""
-        event = {"key": key, **changes}
-        self._add(self._own, self._journal.append(event), event)
-
 
 def has_room(folder: Path) -> None:
     """Raise OSError where a folder cannot be written, or has no room for a first few replies."""
     probe = folder / ".room"
     try:
-        with probe.open("wb") as handle:
-            os.posix_fallocate(handle.fileno(), 0, ROOM)
+        probe.write_bytes(bytes(ROOM))
     finally:
         probe.unlink(missing_ok=True)
 
