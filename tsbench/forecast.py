@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -23,8 +24,9 @@ from tsbench.cost import Price
 from tsbench.driver import Run
 from tsbench.models.base import Identity, Model, Request, Served
 from tsbench.runner import Job
+from tsbench.samples import Samples
+from tsbench.schema import SCHEMA, Row
 from tsbench.spend import bound
-from tsbench.store import SCHEMA, Row, read_samples
 from tsbench.strategies.base import rounds
 from tsbench.types import ANSWERED, Ask, Draw, Judge, Problem, Reply, Usage
 
@@ -34,7 +36,6 @@ Kind = tuple[str, str, bool, str, int, bool, bool]
 """Task, verifier, partial, thinking kind, max_tokens, has a prefix, has turns."""
 ABSENT = "absent"
 """The endpoint of a model whose weights are not here."""
-WHOLE = [field.name for field in SCHEMA if field.type == "int64"]
 MEASURES = ("tokens", "flops", "dollars", "seconds")
 
 
@@ -341,11 +342,11 @@ def identity(model: Model, params: float | None) -> Identity:
 
 def stored(folder: Path) -> dict[str, Row]:
     """Return the stored replies of a run folder by their key, none where there is no folder."""
-    if not (folder / "samples").is_dir():
-        return {}
-    samples = read_samples(folder).astype(dict.fromkeys(WHOLE, "Int64")).astype(object)
-    known: Any = samples.where(samples.notna(), None)
-    return {row["key"]: row for row in known.to_dict("records")}
+    with closing(Samples(folder)) as samples:
+        if not samples.folder.is_dir():
+            return {}
+        samples.look()
+        return {row["key"]: row for row in samples.rows(SCHEMA.names)}
 
 
 def forecast(

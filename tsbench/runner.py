@@ -190,13 +190,13 @@ class Runner:
 
         async def some() -> None:
             for i in missing:
-                async with self._claimed(problem, *wanted[i]):
-                    self._alive += 1
-                    try:
+                self._alive += 1
+                try:
+                    async with self._claimed(problem, *wanted[i]):
                         found[i] = await self.reply(task, problem, *wanted[i], rounds_left)
-                    finally:
-                        self._alive -= 1
-                        self._freed.set()
+                finally:
+                    self._alive -= 1
+                    self._freed.set()
 
         workers = min(found.count(None), self._room)
         ended = await asyncio.gather(*(some() for _ in range(workers)), return_exceptions=True)
