@@ -94,6 +94,8 @@ def beyond_plain(ask: Draw) -> dict[str, Any]:
         params["effort"] = ask.effort
     if ask.thinking_kind not in ("none", "forced"):
         params["thinking_kind"] = ask.thinking_kind
+    if ask.thinking_kind == "native":
+        params["thinking_budget"] = ask.thinking_budget
     if ask.partial and ask.stop is None:
         params["partial"] = True
     return params

@@ -20,6 +20,7 @@ FREE = frozenset(
         "batch",
         "top_logprobs",
         "timeout",
+        "patience",
         "threads",
         "cache",
         "dollars_in",

@@ -26,7 +26,7 @@ from tsbench.asks import (
 from tsbench.driver import Numbered, Run, Tally, drive
 from tsbench.models.base import UNKNOWN, Connected, Request, Response, Served, prompt_hash
 from tsbench.models.gate import Closed, Gate
-from tsbench.store import SCHEMA_VERSION, Row, Store
+from tsbench.store import SCHEMA_VERSION, Row, Store, StoreError
 from tsbench.strategies.base import rounds
 from tsbench.types import (
     Ask,
@@ -200,9 +200,9 @@ class Runner:
 
         workers = min(found.count(None), self._room)
         ended = await asyncio.gather(*(some() for _ in range(workers)), return_exceptions=True)
-        for error in ended:
-            if error is not None:
-                raise error
+        errors = [error for error in ended if error is not None]
+        for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
+            raise error
         return [reply for reply in found if reply is not None]
 
     @asynccontextmanager
@@ -299,7 +299,11 @@ class Runner:
             row |= await self._judge(problem, ask, key, turn)
         else:
             row |= await self._draw(task, problem, ask, key, params, turn)
-        self.store.put(row)
+        try:
+            self.store.put(row)
+        except StoreError:
+            self.stop()
+            raise
         self.on_reply(row)
         return as_reply(row)
 
@@ -320,6 +324,7 @@ class Runner:
             seeded(key, 0),
             self.model.top_logprobs,
             ask.effort,
+            ask.thinking_budget if ask.thinking_kind == "native" else None,
         )
         response, timing = await self._call(self.model, request, turn)
         text = ask.prefix + response.text

@@ -137,7 +137,7 @@ class Store(Samples):
 
 def has_room(folder: Path) -> None:
     """Raise OSError where a folder cannot be written, or has no room for a first few replies."""
-    probe = folder / f".room.{os.getpid()}"
+    probe = folder / ".room"
     try:
         with probe.open("wb") as handle:
             os.posix_fallocate(handle.fileno(), 0, ROOM)

@@ -144,7 +144,7 @@ class Sweep:
             if continues(self.strategy) and not self.model.continues:
                 raise ValueError(
                     f"strategy: {self.strategy.name} continues a prefix, which model.api=chat "
-                    "cannot; use model.api=completions with a template"
+                    "cannot; use model.api=completions with a template, or a model/dialect that can"
                 )
             chosen: Sequence[Strategy] = [self.strategy]
         else:
@@ -154,12 +154,13 @@ class Sweep:
                 print(f"{task.name}: {left_out} left out, since model.api=chat continues no prefix")
                 chosen = [s for s in chosen if not continues(s)]
         for strategy in chosen:
-            if (
-                getattr(getattr(strategy, "thinking", strategy), "effort", None)
-                and self.model.continues
-            ):
+            parameter = getattr(getattr(strategy, "thinking", strategy), "parameter", None)
+            if parameter is not None and parameter not in self.model.takes:
                 raise ValueError(
-                    "strategy: effort is a parameter of chats, which model.api=completions is not"
+                    f"strategy: {strategy.name} needs the parameter {parameter}, which the model's "
+                    "endpoint does not take; it takes "
+                    f"{', '.join(sorted(self.model.takes)) or 'none'} (see model/dialect, and "
+                    "model.api=chat)"
                 )
             verifier = getattr(strategy, "verifier", None)
             if verifier is not None and verifier not in self.verifiers:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Status = Literal["ok", "truncated", "unparsed", "error", "timeout", "refused", "sandbox_error"]
-ThinkingKind = Literal["none", "effort", "forced", "prompted", "truncated"]
+ThinkingKind = Literal["none", "effort", "forced", "native", "prompted", "truncated"]
 EffortLevel = Literal["low", "medium", "high"]
 CountedBy = Literal["server", "tokenizer", "none"]
 
@@ -75,9 +75,10 @@ class Draw:
     """Ask the model for one reply that continues `prefix`; None takes the problem's own bound.
 
     `turns` follow the problem's messages (an earlier reply and what to do about it); a first turn
-    of the user is a paragraph more of the problem's last. `effort` is asked of models that take
-    such a parameter. A `partial` draw is a step (thoughts, a beam's extension): it is logged and
-    paid for, but it is no answer and is never graded.
+    of the user is a paragraph more of the problem's last. `effort`, and a `thinking_budget` of
+    the kind "native", are asked of models that take such a parameter. A `partial` draw is a step
+    (thoughts, a beam's extension): it is logged and paid for, but it is no answer and is never
+    graded.
     """
 
     prefix: str = ""
