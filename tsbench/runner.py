@@ -339,7 +339,7 @@ class Runner:
         if ask.partial and status == "truncated":
             status = "ok"  # the cut is what was asked for
         return {
-            "kind": "draw",
+            "kind": ask.kind,
             "partial": ask.partial,
             "thinking_kind": ask.thinking_kind,
             "thinking_budget": ask.thinking_budget,
@@ -382,7 +382,7 @@ class Runner:
         timing["seconds"] += time.monotonic() - began
         response = as_one([response for response, _ in answered])
         return {
-            "kind": "judge",
+            "kind": ask.kind,
             "partial": False,
             "verifier": ask.verifier,
             "of": ask.reply.key,

@@ -14,13 +14,14 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from tsbench import manifest, sandbox
+from tsbench import judging, manifest, sandbox
 from tsbench.asks import Asks
 from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
 from tsbench.forecast import Forecast, forecast, fresh, identity, stored
 from tsbench.grading import grade, read
 from tsbench.halt import LIMIT, Halt, Halted, signals
+from tsbench.judges import Judge
 from tsbench.ledger import POOLED, save, tables
 from tsbench.models.base import Model, Request, Response, Served
 from tsbench.plan import Plan, by_run, queue
@@ -54,6 +55,7 @@ class Sweep:
     price : what tokens cost where a model's own config does not say.
     limits : what this call may spend.
     dry_run : say what would be asked, and ask nothing.
+    judge : grades the replies that no reference can; its cost is no strategy's.
     """
 
     run: str
@@ -70,6 +72,7 @@ class Sweep:
     price: PriceTable
     limits: Limits
     dry_run: bool
+    judge: Judge | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("limit", self.limit), ("replicates", self.replicates)):
@@ -128,16 +131,12 @@ class Sweep:
         """Return each task with its problems and strategies; ValueError where one is unusable."""
         tasks = self.task.tasks.values() if isinstance(self.task, TaskSuite) else [self.task]
         chosen = [task for task in tasks if task is not None]
-        for task in chosen:
-            if getattr(task, "judged", False):
-                raise ValueError(
-                    f"task: the replies to {task.name} are graded by a judge model, and a judge "
-                    "must be configured"
-                )
-        return [
+        plan = [
             (task, unique(task.items(self.seed, self.limit)), self.strategies(task))
             for task in chosen
         ]
+        judging.check(self.judge, self.model, self.verifiers, plan)
+        return plan
 
     def strategies(self, task: Task) -> list[Strategy]:
         """Return a task's strategies; a suite leaves out, aloud, what the model cannot do."""
@@ -210,6 +209,7 @@ class Sweep:
             "model": described(self.model),
             "strategy": described(strategy),
             "verifiers": {used: described(self.verifiers[used])} if used else {},
+            **({"judge": described(self.judge)} if judging.is_judged(task) else {}),
         }
         return f"{task.name} with {self.model.name} by {labelled(strategy)}", config
 
@@ -242,7 +242,7 @@ class Sweep:
             runner = Runner(
                 model,
                 store,
-                self.verifiers,
+                {**self.verifiers, **({self.judge.name: self.judge} if self.judge else {})},
                 run=self.run,
                 seed=self.seed,
                 slots=self.model.slots,
@@ -260,7 +260,11 @@ class Sweep:
             self.finish(folder, plan, model.served, served, [], box)
             done = await self.work(runner, plan, progress)
             for place, (task, items, strategies) in enumerate(plan):
-                if not halt.by_signal:
+                if self.judge is not None and judging.is_judged(task):
+                    judged = judging.Judging(self.judge, runner)
+                    progress.start(f"{task.name} · {self.judge.name}", judged.wanted(task, items))
+                    await judged.grade(task, items, progress.solved)
+                elif not halt.by_signal:
                     await asyncio.to_thread(
                         grade, task, items, store, self.jobs, lambda: halt.by_signal
                     )
@@ -292,8 +296,10 @@ class Sweep:
         }
 
     def judges(self) -> dict[str, Model]:
-        """Return the models of the verifiers that have one of their own."""
+        """Return the models of the verifiers that have one of their own, and of the judge."""
         models = {name: getattr(v, "model", None) for name, v in self.verifiers.items()}
+        if self.judge is not None:
+            models[self.judge.name] = self.judge.model
         return {name: model for name, model in models.items() if model is not None}
 
     def record(
@@ -330,7 +336,13 @@ class Sweep:
         """Return what makes a task's problems again: how, with which seed, and how many."""
         before = known.get("tasks", {}).get(task.name, {"problems": 0})
         most = max(problems, before["problems"])
-        return {"recipe": remade(task), "seed": self.seed, "problems": most}
+        judge = self.judge if judging.is_judged(task) else None
+        return {
+            "recipe": remade(task),
+            "seed": self.seed,
+            "problems": most,
+            **({"judge": judging.remembered(judge)} if judge else {}),
+        }
 
     def finish(
         self,
