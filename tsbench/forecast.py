@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -22,9 +23,11 @@ from tsbench.asks import Asks, as_reply, joined, judging, oracle
 from tsbench.cost import Price
 from tsbench.driver import Run
 from tsbench.models.base import Identity, Model, Request, Served
+from tsbench.progress import clock
 from tsbench.runner import Job
+from tsbench.samples import Samples
+from tsbench.schema import SCHEMA, Row
 from tsbench.spend import bound
-from tsbench.store import SCHEMA, Row, read_samples
 from tsbench.strategies.base import rounds
 from tsbench.types import ANSWERED, Ask, Draw, Judge, Problem, Reply, Usage
 
@@ -34,7 +37,6 @@ Kind = tuple[str, str, bool, str, int, bool, bool]
 """Task, verifier, partial, thinking kind, max_tokens, has a prefix, has turns."""
 ABSENT = "absent"
 """The endpoint of a model whose weights are not here."""
-WHOLE = [field.name for field in SCHEMA if field.type == "int64"]
 MEASURES = ("tokens", "flops", "dollars", "seconds")
 
 
@@ -341,11 +343,11 @@ def identity(model: Model, params: float | None) -> Identity:
 
 def stored(folder: Path) -> dict[str, Row]:
     """Return the stored replies of a run folder by their key, none where there is no folder."""
-    if not (folder / "samples").is_dir():
-        return {}
-    samples = read_samples(folder).astype(dict.fromkeys(WHOLE, "Int64")).astype(object)
-    known: Any = samples.where(samples.notna(), None)
-    return {row["key"]: row for row in known.to_dict("records")}
+    with closing(Samples(folder)) as samples:
+        if not samples.folder.is_dir():
+            return {}
+        samples.look()
+        return {row["key"]: row for row in samples.rows(SCHEMA.names)}
 
 
 def forecast(
@@ -366,14 +368,8 @@ def forecast(
     planned: set[str] = set()
     for job in jobs:
         line = lines.setdefault(job.label[:2], Line(name(job)))
-        found = walk(job, asks, rows, "cut")
-        if not found.known:
-            walks = [found] + [walk(job, asks, rows, manner) for manner in get_args(Manner)[1:]]
-            found = max(walks, key=lambda each: len(each.planned))
-            more = padding(found, rounds(job.strategy))
-            same = len({len(each.planned) for each in walks}) == 1
-            line.exact = line.exact and same and not more
-            found.planned += more
+        found, exact = longest(job, asks, rows)
+        line.exact = line.exact and exact
         line.asks += len(found.planned)
         for key, ask, stored in found.planned:
             if stored:
@@ -390,6 +386,34 @@ def forecast(
         {served.endpoint: price for served, price in prices.items()},
     )
     return Forecast([lines[place] for place in sorted(lines)], pilot, slots)
+
+
+def fresh(jobs: Iterable[Job], asks: Asks) -> dict[Any, int]:
+    """Return the most asks of each job that no job before it makes, by the places in its label.
+
+    The jobs are those of one problem a task, and stand for those of any other.
+    """
+    planned: set[str] = set()
+    found: dict[Any, int] = {}
+    for job in jobs:
+        keys = {each.key for each in longest(job, asks, {})[0].planned}
+        found[job.label[:2]] = len(keys - planned)
+        planned |= keys
+    return found
+
+
+def longest(job: Job, asks: Asks, rows: Mapping[str, Row]) -> tuple[Walk, bool]:
+    """Return the walk with the most asks, and whether a job asks so many whatever is replied."""
+    found = walk(job, asks, rows, "cut")
+    if found.known:
+        return found, True
+    walks = [found] + [walk(job, asks, rows, manner) for manner in get_args(Manner)[1:]]
+    found = max(walks, key=lambda each: len(each.planned))
+    more = padding(found, rounds(job.strategy))
+    found.planned += more
+    return found, not more and len(
+        {len(each.planned) for each in walks} | {len(found.planned)}
+    ) == 1
 
 
 def padding(found: Walk, rounds: int) -> list[Planned]:
@@ -451,10 +475,3 @@ def scientific(value: float) -> str:
 def cents(value: float) -> str:
     """Return dollars."""
     return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
-
-
-def clock(seconds: float) -> str:
-    """Return a time."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

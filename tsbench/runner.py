@@ -185,18 +185,19 @@ class Runner:
         self, task: Task, problem: Problem, wanted: Sequence[Numbered], rounds_left: int
     ) -> list[Reply]:
         """Return the replies to asks that are made together, a bounded number of them alive."""
-        found = [self._stored(problem, *each) for each in wanted]
+        keys = [self._keyed(problem, *each) for each in wanted]
+        found = [self._stored(key) for key in keys]
         missing = iter([i for i, reply in enumerate(found) if reply is None])
 
         async def some() -> None:
             for i in missing:
-                async with self._claimed(problem, *wanted[i]):
-                    self._alive += 1
-                    try:
+                self._alive += 1
+                try:
+                    async with self._claimed(keys[i]):
                         found[i] = await self.reply(task, problem, *wanted[i], rounds_left)
-                    finally:
-                        self._alive -= 1
-                        self._freed.set()
+                finally:
+                    self._alive -= 1
+                    self._freed.set()
 
         workers = min(found.count(None), self._room)
         ended = await asyncio.gather(*(some() for _ in range(workers)), return_exceptions=True)
@@ -206,12 +207,11 @@ class Runner:
         return [reply for reply in found if reply is not None]
 
     @asynccontextmanager
-    async def _claimed(self, problem: Problem, ask: Ask, index: int) -> AsyncIterator[None]:
+    async def _claimed(self, key: str | None) -> AsyncIterator[None]:
         """Hold the claim to an ask, once no other process on the store has it in flight."""
-        if isinstance(ask, Judge) and ask.verifier not in self.verifiers:
+        if key is None:
             yield
             return
-        key = self._asks.key(problem, ask, index)
         while not self.store.claim(key):
             await asyncio.sleep(ELSEWHERE)
             if self.stopped:
@@ -221,10 +221,13 @@ class Runner:
         finally:
             self.store.release(key)
 
-    def _stored(self, problem: Problem, ask: Ask, index: int) -> Reply | None:
-        if isinstance(ask, Judge) and ask.verifier not in self.verifiers:
-            return None
-        row = self.store.answered(self._asks.key(problem, ask, index))
+    def _keyed(self, problem: Problem, ask: Ask, index: int) -> str | None:
+        """Return the key of an ask, None where there is no such verifier to ask."""
+        unknown = isinstance(ask, Judge) and ask.verifier not in self.verifiers
+        return None if unknown else self._asks.key(problem, ask, index)
+
+    def _stored(self, key: str | None) -> Reply | None:
+        row = None if key is None else self.store.answered(key)
         return None if row is None else as_reply(row)
 
     async def reply(

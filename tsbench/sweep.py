@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, is_dataclass, replace
@@ -17,7 +18,7 @@ from tsbench import judging, manifest, sandbox
 from tsbench.asks import Asks
 from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
-from tsbench.forecast import Forecast, forecast, identity, stored
+from tsbench.forecast import Forecast, forecast, fresh, identity, stored
 from tsbench.grading import grade, read
 from tsbench.halt import LIMIT, Halt, Halted, signals
 from tsbench.judges import Judge
@@ -235,9 +236,9 @@ class Sweep:
                 name: await stack.enter_async_context(judge.connect())
                 for name, judge in self.judges().items()
             }
-            progress = stack.enter_context(Progress())
             served = {name: judge.served for name, judge in judges.items()}
             spend = Spend(self.limits, self.prices(model.served, served))
+            progress = stack.enter_context(Progress(self.run, lambda: spend.dollars))
             runner = Runner(
                 model,
                 store,
@@ -252,7 +253,10 @@ class Sweep:
             )
             halt.stops(runner.stop)
             stack.enter_context(hours(halt, self.limits))
-            progress.start(self.run, sum(len(items) * len(s) for _, items, s in plan))
+            asks = Asks(model, self.verifiers, judges, self.seed)
+            ones = [(task, items[:1], strategies) for task, items, strategies in plan]
+            jobs = Counter(job.label[:2] for job in queue(plan, self.replicates))
+            progress.expect(fresh(queue(ones, self.replicates), asks), jobs)
             self.finish(folder, plan, model.served, served, [], box)
             done = await self.work(runner, plan, progress)
             for place, (task, items, strategies) in enumerate(plan):
@@ -283,7 +287,7 @@ class Sweep:
             done = found.setdefault((task, strategy), {})
             if not done or by_run(job.strategy):
                 done[problem] = [light(outcome) for outcome in outcomes]
-            progress.solved()
+            progress.solved((task, strategy))
 
         await runner.work(queue(plan, self.replicates), on_done)
         return {
