@@ -261,9 +261,7 @@ class Sweep:
             done = await self.work(runner, plan, progress)
             for place, (task, items, strategies) in enumerate(plan):
                 if self.judge is not None and judging.is_judged(task):
-                    judged = judging.Judging(self.judge, runner)
-                    progress.start(f"{task.name} · {self.judge.name}", judged.wanted(task, items))
-                    await judged.grade(task, items, progress.solved)
+                    await judging.Judging(self.judge, runner).grade(task, items)
                 elif not halt.by_signal:
                     await asyncio.to_thread(
                         grade, task, items, store, self.jobs, lambda: halt.by_signal
