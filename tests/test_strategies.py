@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scripted import Said, Say, configs, play
 
 import tsbench.strategies as package
+from tsbench.strategies.base import rounds
 from tsbench.types import Ask, Draw, Judge, Strategy
 
 WORDS = st.sampled_from(["a", "b", "2", "Reply 1", "one and\n\ntwo", None])
@@ -29,6 +31,17 @@ def script(moves: list[tuple[str | None, str, float | None, str]]) -> Say:
         return Said(text or "", answer, finish, score, status)  # type: ignore[arg-type]
 
     return say
+
+
+def counted(say: Say) -> Say:
+    """Have a reply that was cut use all the tokens that it had, as endpoints count them."""
+
+    def cut(ask: Ask, index: int) -> Said:
+        said = say(ask, index)
+        bound = ask.max_tokens if isinstance(ask, Draw) else None
+        return replace(said, tokens=bound) if bound and said.finish == "length" else said
+
+    return cut
 
 
 MOVES = st.lists(st.tuples(WORDS, FINISHES, SCORES, STATUSES), min_size=1, max_size=7)
@@ -85,6 +98,12 @@ class TestContract:
         each = thinking.budget if thinking else getattr(strategy, "steps", 1)
         assert len(steps) <= strategy.budget * each
         assert len(run.judges) <= len(run.draws)
+
+    @settings(max_examples=25, deadline=None)
+    @given(moves=MOVES)
+    def test_asks_in_at_most_the_rounds_that_it_says(self, config: Any, moves: list[Any]) -> None:
+        strategy = instantiate(config)
+        assert len(play(strategy, counted(script(moves))).batches) <= rounds(strategy)
 
     def test_survives_replies_without_answers(self, config: Any) -> None:
         run = play(instantiate(config), lambda ask, index: Said())

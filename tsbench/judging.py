@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tsbench.asks import as_reply, oracle
 from tsbench.grading import columns
 from tsbench.judges import Judge
 from tsbench.judges.base import graded
 from tsbench.judges.baselines import OWN, baseline_of
 from tsbench.models.base import Model
 from tsbench.recipe import remade
-from tsbench.runner import Runner, as_reply, oracle
-from tsbench.store import SCHEMA_VERSION, Row, Store
+from tsbench.runner import Runner, Stopped
+from tsbench.store import SCHEMA, SCHEMA_VERSION, Row, Store
 from tsbench.types import Baseline, Grade, Grading, Item, Problem, Reply, Strategy, Task, Verifier
 
 READ = ("ok", "unparsed")
@@ -54,8 +55,6 @@ def check(
     if judge.model is None:
         raise ValueError("judge.model must be given: a judge is asked through a model of its own")
     for task, items, strategies in tasks:
-        if same(judge.model, model) and judge.baseline != OWN:
-            print(f"{task.name}: the judge is the swept model, which may favour its own replies")
         used = {getattr(strategy, "verifier", None) for strategy in strategies} - {None}
         for name in sorted(map(str, used)):
             if oracle(verifiers[name]):
@@ -89,77 +88,87 @@ class Judging:
     judge: Judge
     runner: Runner
 
-    def replies(self, task: Task, items: Sequence[Item]) -> dict[str, list[Row]]:
-        """Return the swept model's whole replies to these problems, by problem."""
-        asked, served = {item.problem.id for item in items}, self.runner.model.served
-        found: dict[str, list[Row]] = {}
-        for row in gradable(self.runner.store, task.name):
-            ours = (row["model"], row["endpoint"]) == (served.model, served.endpoint)
-            if ours and row["problem_id"] in asked:
-                found.setdefault(row["problem_id"], []).append(row)
-        return found
-
     async def grade(
-        self, task: Task, items: Sequence[Item], on_problem: Callable[[], None] = lambda: None
+        self, task: Task, items: Sequence[Item], on_judged: Callable[[], None] = lambda: None
     ) -> None:
         """Ask for every judgement that the store has not, and grade each reply by its own.
 
         A reply that the judge could not grade is tried again the next time; what it has answered
-        is not asked again. `on_problem` is called with each problem that is done.
+        is not asked again, and what is not asked once the runner has stopped is left for then.
         """
         by_id = {item.problem.id: item for item in items}
-        replies = self.replies(task, items)
-        texts = self.texts(task, list(replies))
-        left = iter(replies.items())
+        mine = self.replies(task, items)
+        try:
+            against = await self.baselines(task, [by_id[i] for i in dict.fromkeys(ids(mine))])
+        except Stopped:
+            return
+        rows = iter(mine)
 
         async def worker() -> None:
-            for problem_id, rows in left:
-                item = by_id[problem_id]
-                against = await self.against(task, item.problem, texts)
-                grades = [self.verdict(task, item, as_reply(row), against) for row in rows]
-                for row, grade in zip(rows, await asyncio.gather(*grades), strict=True):
-                    write(self.runner.store, row, grade)
-                on_problem()
+            for row in rows:
+                item = by_id[row["problem_id"]]
+                reply, other = as_reply(row), against.get(item.problem.id)
+                try:
+                    grade = await self.verdict(task, item, reply, other)
+                except Stopped:
+                    return
+                write(self.runner.store, row, grade)
+                on_judged()
 
         model = self.judge.model
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(model.slots if model else 1, len(replies))):
+            for _ in range(min(model.slots if model else 1, len(mine))):
                 group.create_task(worker())
-        every = [row for rows in self.replies(task, items).values() for row in rows]
-        if ungraded := [row for row in every if not row["graded"]]:
+        ungraded = [row for row in self.replies(task, items) if not row["graded"]]
+        if ungraded:
             print(
-                f"{task.name}: {len(ungraded)} of {len(every)} replies have no grade; the first: "
+                f"{task.name}: {len(ungraded)} of {len(mine)} replies have no grade; the first: "
                 f"{ungraded[0]['reason']}"
             )
+
+    def wanted(self, task: Task, items: Sequence[Item]) -> int:
+        """Return how many replies there are to judge."""
+        return len(self.replies(task, items))
+
+    def replies(self, task: Task, items: Sequence[Item]) -> list[Row]:
+        """Return the swept model's whole replies to these problems."""
+        asked, served = {item.problem.id for item in items}, self.runner.model.served
+        return [
+            row
+            for row in gradable(self.runner.store, task.name)
+            if row["problem_id"] in asked
+            and (row["model"], row["endpoint"]) == (served.model, served.endpoint)
+        ]
 
     async def verdict(self, task: Task, item: Item, reply: Reply, against: Reply | None) -> Grade:
         """Return the grade of one reply, `against` the baseline's where the judge compares."""
         if against is not None and (why := unfit(against)):
             return Grade(None, "error", why)
         wanted = [(swapped, i) for swapped in self.judge.orders for i in range(self.judge.repeats)]
-        reference = reference_of(item)
-        asks = [
-            (Grading(reply, self.judge.name, against, reference, swapped), index)
-            for swapped, index in wanted
-        ]
         replies = await asyncio.gather(
-            *(self.runner.reply(task, item.problem, ask, index) for ask, index in asks)
+            *(
+                self.runner.reply(
+                    task,
+                    item.problem,
+                    Grading(reply, self.judge.name, against, reference_of(item), swapped),
+                    index,
+                )
+                for swapped, index in wanted
+            )
         )
         return graded([(order, said) for (order, _), said in zip(wanted, replies, strict=True)])
 
-    def texts(self, task: Task, ids: Sequence[str]) -> dict[str, str]:
-        """Return the replies of a baseline that is a file, nothing of any other."""
-        if self.judge.baseline in (None, OWN):
-            return {}
-        return baseline_of(str(self.judge.baseline), task.name, ids)
-
-    async def against(self, task: Task, problem: Problem, texts: Mapping[str, str]) -> Reply | None:
-        """Return what a problem's replies are compared with, None where they are not."""
+    async def baselines(self, task: Task, items: Sequence[Item]) -> dict[str, Reply]:
+        """Return what each problem's replies are compared with, nothing where they are not."""
         if self.judge.baseline is None:
-            return None
+            return {}
+        problems = [item.problem for item in items]
         if self.judge.baseline == OWN:
-            return await self.runner.reply(task, problem, Baseline(), 0)
-        return self.published(problem, texts[problem.id])
+            drawn = [self.runner.reply(task, problem, Baseline(), 0) for problem in problems]
+            made = await asyncio.gather(*drawn)
+            return {problem.id: reply for problem, reply in zip(problems, made, strict=True)}
+        texts = baseline_of(self.judge.baseline, task.name, [problem.id for problem in problems])
+        return {problem.id: self.published(problem, texts[problem.id]) for problem in problems}
 
     def published(self, problem: Problem, text: str) -> Reply:
         """Return a reply out of a file, which the store keeps, so that it says what was judged."""
@@ -202,11 +211,11 @@ class Judging:
         }
 
 
-def gradable(store: Iterable[Row], task: str) -> list[Row]:
+def gradable(store: Store, task: str) -> list[Row]:
     """Return a task's whole replies: those that the model, and not its limit, ended."""
     return [
         row
-        for row in store
+        for row in store.rows(SCHEMA.names)
         if row["task"] == task
         and row["kind"] == "draw"
         and not row["partial"]
@@ -241,7 +250,8 @@ def again(judge: Judge, endpoint: str, task: str, store: Store) -> dict[str, Gra
     """
     asked = [(swapped, i) for swapped in judge.orders for i in range(judge.repeats)]
     found: dict[str, dict[tuple[bool, int], Reply]] = {}
-    for row in [row for row in store if row["task"] == task and row["kind"] == Grading.kind]:
+    every = store.rows(SCHEMA.names)
+    for row in [row for row in every if row["task"] == task and row["kind"] == Grading.kind]:
         params = json.loads(row["params"])
         mine = (row["verifier"], row["endpoint"], params["verifier"])
         if mine != (judge.name, endpoint, repr(judge)) or row["status"] not in READ:
@@ -257,6 +267,11 @@ def again(judge: Judge, endpoint: str, task: str, store: Store) -> dict[str, Gra
         for row in gradable(store, task)
         for verdicts in [found.get(row["key"], {})]
     }
+
+
+def ids(rows: Iterable[Row]) -> Iterable[str]:
+    """Yield the problem of each row."""
+    return (row["problem_id"] for row in rows)
 
 
 def reference_of(item: Item) -> str | None:

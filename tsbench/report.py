@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
@@ -193,11 +194,17 @@ def optional(path: Path) -> pd.DataFrame | None:
 
 def samples(folder: Path) -> pd.DataFrame | None:
     """Read the columns of the samples that are counted, None where the folder holds none."""
-    parts = [
-        pd.read_parquet(path, columns=[c for c in SAMPLES if c in pq.read_schema(path).names])
-        for path in sorted(folder.glob("part-*.parquet"))
-    ]
+    parts = [counted(path) for path in sorted(folder.glob("part-*.parquet"))]
     return pd.concat(parts, ignore_index=True).reindex(columns=SAMPLES) if parts else None
+
+
+def counted(path: Path) -> pd.DataFrame:
+    """Read the columns of one part that are counted; ValueError where it is damaged."""
+    try:
+        names = pq.read_schema(path).names
+        return pd.read_parquet(path, columns=[name for name in SAMPLES if name in names])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is not a parquet file that can be read.") from error
 
 
 def figures(run: Run) -> Drawn:

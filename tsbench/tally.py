@@ -317,7 +317,7 @@ def _draws(batch: pd.DataFrame, start: int) -> pd.DataFrame:
 
 
 def conditioned(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Say of our own draws whether they saw or continued another reply, or had an effort.
+    """Say of our own draws whether they saw or continued a reply, or had a thinking parameter.
 
     They are steps of a strategy (a revision, a beam's end) and no part of a pool of equal draws.
     A forced answer continues its thoughts, but has a pool of its own by its thinking budget.
@@ -327,7 +327,8 @@ def conditioned(rows: pd.DataFrame) -> pd.Series[bool]:
     if "thinking_budget" in rows:
         continued &= rows["thinking_budget"].isna()
     shown = params.str.contains('"turns": ', regex=False)
-    return continued | shown | params.str.contains('"effort": ', regex=False)
+    treated = params.str.contains('"effort": |"thinking_kind": "native"', regex=True)
+    return continued | shown | treated
 
 
 def _expanded(batch: pd.DataFrame, start: int) -> pd.DataFrame:

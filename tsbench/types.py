@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 Status = Literal["ok", "truncated", "unparsed", "error", "timeout", "refused", "sandbox_error"]
-ThinkingKind = Literal["none", "effort", "forced", "prompted", "truncated"]
+ThinkingKind = Literal["none", "effort", "forced", "native", "prompted", "truncated"]
 EffortLevel = Literal["low", "medium", "high"]
 CountedBy = Literal["server", "tokenizer", "none"]
 
@@ -75,9 +75,10 @@ class Draw:
     """Ask the model for one reply that continues `prefix`; None takes the problem's own bound.
 
     `turns` follow the problem's messages (an earlier reply and what to do about it); a first turn
-    of the user is a paragraph more of the problem's last. `effort` is asked of models that take
-    such a parameter. A `partial` draw is a step (thoughts, a beam's extension): it is logged and
-    paid for, but it is no answer and is never graded.
+    of the user is a paragraph more of the problem's last. `effort`, and a `thinking_budget` of
+    the kind "native", are asked of models that take such a parameter. A `partial` draw is a step
+    (thoughts, a beam's extension): it is logged and paid for, but it is no answer and is never
+    graded.
     """
 
     prefix: str = ""
@@ -152,6 +153,13 @@ class Usage:
             self.seconds + other.seconds,
         )
 
+    @property
+    def tokens(self) -> int | None:
+        """Tokens read and generated."""
+        if self.prompt_tokens is None or self.completion_tokens is None:
+            return None
+        return self.prompt_tokens + self.completion_tokens
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -215,7 +223,9 @@ Scores = Generator[Sequence[Ask], list[Reply], list[float | None]]
 class Strategy(Protocol):
     """Yields asks, receives their replies, returns the reply that it picks (or None).
 
-    `name` and `budget` (nominal: draws, or tokens of thought) label its outcomes.
+    `name` and `budget` (nominal: draws, or tokens of thought) label its outcomes. A strategy whose
+    asks follow one another also has `rounds`, the most lists of asks that it yields, so that it
+    is begun before those that are done at once (without it: 1).
     """
 
     @property

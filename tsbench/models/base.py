@@ -9,16 +9,19 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tsbench.models.gate import Gate
 from tsbench.types import CountedBy, EffortLevel, Message, Status, Usage
 
 UNKNOWN = Usage(None, None, None, None)
+NOTHING = Usage()
 
 
 @dataclass(frozen=True)
 class Request:
     """One reply wanted: `messages`, then `prefix` to continue, with bounds and a seed.
 
-    `effort` (low, medium or high) is for chat endpoints that take it.
+    `effort` (low, medium or high) and `thinking_budget` (tokens of thought at most) are for chat
+    endpoints that take them.
     """
 
     messages: tuple[Message, ...]
@@ -28,6 +31,7 @@ class Request:
     seed: int
     top_logprobs: int
     effort: EffortLevel | None = None
+    thinking_budget: int | None = None
 
 
 def prompt_hash(requests: Sequence[Request]) -> str | None:
@@ -51,7 +55,8 @@ class Response:
 
     `first` are the first token's likeliest alternatives; `confidence` is the mean over tokens of
     the negative mean log-probability of those that were listed; `scores` are what a classifier
-    gave instead of a text.
+    gave instead of a text. `attempts` are HTTP requests; `wasted` is what those used that gave
+    nothing, None where it is not known.
     """
 
     text: str
@@ -68,6 +73,7 @@ class Response:
     first: Mapping[str, float] = field(default_factory=dict)
     served_model: str | None = None
     attempts: int = 1
+    wasted: Usage = NOTHING
 
 
 @dataclass(frozen=True)
@@ -79,13 +85,28 @@ class Served:
     params: float | None
 
 
+@dataclass(frozen=True)
+class Identity:
+    """A model as its asks' keys have it: what answers, and all that shapes a reply but the ask."""
+
+    served: Served
+    shape: Mapping[str, Any]
+
+    def sampling(self) -> dict[str, Any]:
+        """Return what shapes a reply."""
+        return dict(self.shape)
+
+
 class Connected(Protocol):
     """An open model, asked at most `slots` requests at a time.
 
-    A draw asks for the `top_logprobs` likeliest alternatives of each token.
+    A draw asks for the `top_logprobs` likeliest alternatives of each token. `gate` lets asks in.
     """
 
     served: Served
+
+    @property
+    def gate(self) -> Gate: ...
 
     @property
     def slots(self) -> int: ...
@@ -99,7 +120,10 @@ class Connected(Protocol):
 
 
 class Model(Protocol):
-    """A model as configured; it does nothing until `connect`."""
+    """A model as configured; it does nothing until `connect`.
+
+    It `continues` a prefix or not, and `takes` some of effort and thinking_budget as parameters.
+    """
 
     @property
     def name(self) -> str: ...
@@ -111,9 +135,16 @@ class Model(Protocol):
     def continues(self) -> bool: ...
 
     @property
+    def takes(self) -> frozenset[str]: ...
+
+    @property
     def dollars_in(self) -> float | None: ...
 
     @property
     def dollars_out(self) -> float | None: ...
+
+    def identity(self) -> Identity | None:
+        """Return its identity without a word to it; None where its weights are not here yet."""
+        ...
 
     def connect(self) -> AbstractAsyncContextManager[Connected]: ...

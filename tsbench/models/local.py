@@ -16,10 +16,14 @@ from typing import Any
 
 import joblib
 
+from tsbench.keys import without_keys
+from tsbench.models.base import Identity, Served
 from tsbench.models.openai import Connection, OpenAI
-from tsbench.models.weights import Wheel, check_gguf, from_hub
+from tsbench.models.weights import Wheel, check_gguf, from_hub, in_hub_cache
 
 START_SECONDS = 120.0
+PATIENCE = 10.0
+"""Seconds after which an engine that answers nothing is taken for dead; it does not come back."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ class Local:
         """Whether a prefix can be continued: the prompt is rendered here, so it can."""
         return True
 
+    @property
+    def takes(self) -> frozenset[str]:
+        """What it takes as a parameter: neither an effort nor a thinking budget."""
+        return frozenset()
+
     def weights(self) -> Path:
         """Return the GGUF file, fetched if need be; ValueError if it is none."""
         if self.path is not None:
@@ -74,6 +83,34 @@ class Local:
             return check_gguf(from_hub(self.repo, str(self.file), str(self.revision)))
         assert self.wheel is not None
         return check_gguf(self.wheel.fetch())
+
+    def identity(self) -> Identity | None:
+        """Return its identity by the digest of its weights; None where they are not here yet."""
+        if self.path is None and self.repo is None and self.wheel is not None:
+            digest = self.wheel.sha256
+        else:
+            path = self.path or in_hub_cache(str(self.repo), str(self.file), str(self.revision))
+            if path is None:
+                return None
+            digest = file_sha256(check_gguf(Path(path).expanduser()))
+        return Identity(Served(embedded(digest), self.name, None), self.client("http:").sampling())
+
+    def client(self, address: str) -> OpenAI:
+        """Return the client's config for an engine at an address."""
+        return OpenAI(
+            base_url=f"{address}/v1",
+            name=self.name,
+            api="completions",
+            template="server",
+            temperature=self.temperature,
+            top_p=self.top_p,
+            extra=self.extra,
+            slots=self.slots,
+            batch=self.batch,
+            top_logprobs=self.top_logprobs,
+            timeout=self.timeout,
+            patience=PATIENCE,
+        )
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
@@ -98,27 +135,13 @@ class Local:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")},
+            start_new_session=True,  # Ctrl-C is for the sweep, which then ends the engine
+            env={"OMP_WAIT_POLICY": "PASSIVE", **without_keys(os.environ)},
         )
         assert engine.stdin is not None
         try:
-            client = OpenAI(
-                base_url=f"{await address(engine, path)}/v1",
-                name=self.name,
-                api="completions",
-                template="server",
-                temperature=self.temperature,
-                top_p=self.top_p,
-                extra=self.extra,
-                slots=self.slots,
-                batch=self.batch,
-                top_logprobs=self.top_logprobs,
-                timeout=self.timeout,
-            )
-            async with client.connect() as connection:
-                connection.served = replace(
-                    connection.served, endpoint=f"embedded:sha256:{digest[:16]}"
-                )
+            async with self.client(await address(engine, path)).connect() as connection:
+                connection.served = replace(connection.served, endpoint=embedded(digest))
                 yield connection
         finally:
             engine.stdin.close()
@@ -127,6 +150,11 @@ class Local:
             except TimeoutError:
                 engine.kill()
                 await engine.wait()
+
+
+def embedded(digest: str) -> str:
+    """Return the endpoint that keys have for the weights of a digest."""
+    return f"embedded:sha256:{digest[:16]}"
 
 
 async def address(engine: asyncio.subprocess.Process, path: Path) -> str:
