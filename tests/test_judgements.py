@@ -228,8 +228,8 @@ def test_runs_are_weighed_by_what_they_picked_and_what_is_ungraded_is_counted() 
     assert found["ungraded"] == pytest.approx(0.5)
     assert found["n"] == 10
     assert found["win_rate"] == pytest.approx(study.grade[:, 0].mean())
-    lost = samples[samples["correct"].isna() | (samples["kind"] != "draw")]
-    with_none = judgements(lost, runs)
+    unread = samples.assign(score=np.nan)
+    with_none = judgements(unread, runs)
     assert with_none["win_rate"].isna().all()
     assert with_none["ungraded"].eq(1.0).all()
 
@@ -263,6 +263,20 @@ def test_a_judge_that_is_read_in_one_order_alone_grades_nobody() -> None:
     assert np.isnan([found[name] for name in empty]).all()
     assert held_out(samples, study.outcomes).empty
     assert judgements(samples, study.outcomes)["ungraded"].eq(1.0).all()
+
+
+def test_two_judges_of_the_same_replies_are_told_apart() -> None:
+    study = Study(Q=30, n=3, repeats=2)
+    other = study.samples[study.samples["kind"] == "grade"].copy()
+    other["verifier"], other["score"] = "judge:rubric", 0.25
+    other = other[~other["params"].str.contains('"swapped": true')]
+    both = pd.concat([study.samples, other.assign(key="r" + other["key"])], ignore_index=True)
+    table = judgements(both, study.outcomes).set_index(["judge", "strategy", "budget"])
+    assert table.loc[("judge:rubric", "pass@k", 3), "win_rate"] == pytest.approx(0.25)
+    alone = judgements(study.samples, study.outcomes).set_index(["judge", "strategy", "budget"])
+    pd.testing.assert_frame_equal(table.loc[["judge:pairwise"]], alone)
+    held = held_out(both, study.outcomes)
+    pd.testing.assert_frame_equal(held, held_out(study.samples, study.outcomes))
 
 
 def test_a_missing_column_is_named() -> None:

@@ -93,9 +93,10 @@ def judges_table(rows: pd.DataFrame) -> str:
 
 def rates_table(rows: pd.DataFrame) -> str:
     """Return win rates and those at equal length; `rows` are a class's of judgements."""
-    ends = rows.sort_values("budget").drop_duplicates(["task", "strategy"], keep="last")
+    each = ["task", "judge", "strategy"]
+    ends = rows.sort_values("budget").drop_duplicates(each, keep="last")
     one = rows[(rows["budget"] == 1) & (rows["strategy"] == words.ORACLE)]
-    several = len({*rows["task"]}) > 1
+    several = len(rows[["task", "judge"]].drop_duplicates()) > 1
     cells = [
         [
             th(*_who(row, several)),
@@ -120,7 +121,8 @@ def _who(row: pd.Series, several: bool) -> tuple[str, str]:
     one = strategy == words.ORACLE and budget == 1
     name = "one draw" if one else words.name(strategy)
     below = "" if one else words.budget(strategy, budget)
-    return (f"{row['task']}: {name}" if several else name), below
+    whole = f"{row['task']}, {judge_name(row['judge'])}: {name}"
+    return (whole if several else name), below
 
 
 def _share(row: pd.Series, value: str, low: str, high: str) -> tuple[str, str]:

@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 LEVEL = 0.95
+EQUAL = 1e-9
+"""Grades that differ by less are the same."""
 ROUNDS = 2000
 """Random weights of the problems that an interval is read from."""
 READ = (
@@ -37,7 +39,7 @@ JUDGES = [
     *(name + end for name in MEASURES for end in ENDS),
 ]
 RATES = [
-    *("task_class", "task", "model", "strategy", "budget", "win_rate", "low", "high"),
+    *(*LABELS, "strategy", "budget", "win_rate", "low", "high"),
     *("lc_win_rate", "lc_low", "lc_high", "length_ratio", "ungraded", "n"),
 ]
 HELD = ["problem", "budget", "held_out", "task_class", "model"]
@@ -93,7 +95,7 @@ def judges(samples: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def judgements(samples: pd.DataFrame, outcomes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Return a row for each task, model, strategy and budget: the grades of what it picked.
+    """Return a row for each task, model, judge, strategy and budget: the grades of its picks.
 
     `samples` and `outcomes` are a run's tables. `win_rate` is the mean grade over picks that the
     judge graded, every problem counting once; `ungraded` is the share of picks that it did not,
@@ -113,9 +115,7 @@ def judgements(samples: pd.DataFrame, outcomes: pd.DataFrame, *, seed: int = 0) 
         for strategy, part in mine.groupby("strategy", sort=False):
             for budget, picks in group.picks(str(strategy), part):
                 rows.append(
-                    {k: labels[k] for k in ("task_class", "task", "model")}
-                    | {"strategy": strategy, "budget": budget}
-                    | group.rates(control, picks)
+                    labels | {"strategy": strategy, "budget": budget} | group.rates(control, picks)
                 )
     return pd.DataFrame(rows, columns=RATES)
 
@@ -132,7 +132,8 @@ def held_out(samples: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for labels, group in groups(samples):
         mine = all_of(decoded(outcomes), labels)
-        budgets = mine.loc[mine["strategy"] == ORACLE, "budget"]
+        oracle = (mine["strategy"] == ORACLE) & group.stands
+        budgets = mine.loc[oracle, "budget"]
         for k, worth in group.held_out(int(budgets.max())) if len(budgets) else ():
             names = f"{labels['task']}/" + worth.index.astype(str)
             table = pd.DataFrame({"problem": names, "budget": k, "held_out": worth.to_numpy()})
@@ -169,13 +170,15 @@ class Group:
     """One judge's verdicts on the replies of one model to one task.
 
     `verdicts` has a row for each that the judge answered (of, problem_id, swapped, index, score);
-    `failed` counts the others. `replies` has a row for each graded reply: key, problem_id,
+    `failed` counts the others, and `stands` says whether the grades of this judge are those that
+    replies have, and not another's. `replies` has a row for each graded reply: key, problem_id,
     problem (numbered from 0), grade, length, against (the length of what it is compared with).
     `draws` are the task's plain draws, `marks` the scores of other verifiers.
     """
 
     verdicts: pd.DataFrame
     failed: int
+    stands: bool
     replies: pd.DataFrame
     draws: pd.DataFrame
     marks: pd.DataFrame
@@ -189,7 +192,10 @@ class Group:
         )
         answered = asked[asked["status"].isin(("ok", "unparsed"))]
         whole = mine[(mine["kind"] == "draw") & ~mine["partial"].astype(bool)]
-        graded = whole[whole["correct"].notna() & whole["key"].isin(answered["of"])]
+        grades = means(answered, answered["swapped"].unique()).dropna()
+        graded = whole[whole["key"].isin(grades.index)]
+        grade = graded["key"].map(grades).astype(float)
+        standing = graded["correct"].astype(float)
         length = graded["text"].str.len().astype(float)
         against = answered.drop_duplicates("of").set_index("of")["against"]
         if against.notna().any():
@@ -202,7 +208,7 @@ class Group:
                 "key": graded["key"],
                 "problem_id": graded["problem_id"],
                 "problem": pd.factorize(graded["problem_id"])[0],
-                "grade": graded["correct"].astype(float),
+                "grade": grade,
                 "length": length,
                 "against": compared,
             }
@@ -211,6 +217,7 @@ class Group:
         return cls(
             answered[["of", "problem_id", "swapped", "index", "score"]],
             len(asked) - len(answered),
+            bool(((standing - grade).abs() < EQUAL).all()),
             replies,
             plain[~plain["status"].isin(LOST)],
             mine[mine["kind"] == "judge"],
@@ -249,7 +256,8 @@ class Group:
     def chosen(self, strategy: str) -> Chooser | None:
         """Return how a strategy over a pool chooses, None where it is not one that is known."""
         if strategy == ORACLE:
-            return by_score(self.draws.set_index("key")["correct"].astype(float).fillna(0.0))
+            grades = self.replies.set_index("key")["grade"]
+            return by_score(grades.reindex(self.draws["key"]).fillna(0.0))
         if strategy == "mbr":
             return by_similarity
         if strategy.startswith(f"{BEST}:"):
@@ -297,7 +305,8 @@ class Group:
         Repeats of even and of odd number choose and value in turn, so nothing comes of one repeat.
         A draw without an answer counts 0, and one that a half could not grade is none.
         """
-        halves = [self.grades(self.verdicts[self.verdicts["index"] % 2 == odd]) for odd in (0, 1)]
+        asked, odd = self.verdicts["swapped"].unique(), self.verdicts["index"] % 2 == 1
+        halves = [means(self.verdicts[half], asked) for half in (~odd, odd)]
         blank = self.draws["key"][self.draws["status"].isin(BLANK)]
         both = halves[0].dropna().index.intersection(halves[1].dropna().index)
         if both.empty:
@@ -312,12 +321,6 @@ class Group:
         for (k, one), (_, other) in zip(*pools, strict=True):
             worth = pd.Series(one.share) * second + pd.Series(other.share) * first
             yield k, worth.dropna().groupby(problem).sum() / 2.0
-
-    def grades(self, verdicts: pd.DataFrame) -> pd.Series[float]:
-        """Return each reply's mean over orders of these verdicts, NaN where one has none."""
-        means = verdicts.pivot_table(index="of", columns="swapped", values="score", dropna=False)
-        asked = self.verdicts["swapped"].unique()
-        return means.reindex(columns=asked).mean(axis=1, skipna=False)
 
 
 @dataclass(frozen=True)
@@ -349,6 +352,12 @@ def by_score(score: pd.Series[float]) -> Chooser:
 def by_similarity(draws: pd.DataFrame) -> Array:
     """Return the picks of minimum Bayes risk."""
     return choices(similarities([t if isinstance(t, str) else None for t in draws["answer"]]))
+
+
+def means(verdicts: pd.DataFrame, asked: Iterable[bool]) -> pd.Series[float]:
+    """Return each reply's mean over the orders `asked` of its means, NaN where one has none."""
+    table = verdicts.pivot_table(index="of", columns="swapped", values="score", dropna=False)
+    return table.reindex(columns=list(asked)).mean(axis=1, skipna=False)
 
 
 def orders(verdicts: pd.DataFrame) -> tuple[Interval, Interval]:

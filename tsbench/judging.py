@@ -258,12 +258,8 @@ def gradable(store: Store, task: str) -> list[Row]:
     """Return a task's whole replies: those that the model, and not its limit, ended."""
     return [
         row
-        for row in store.rows(SCHEMA.names)
-        if row["task"] == task
-        and row["kind"] == "draw"
-        and not row["partial"]
-        and row["status"] in ("ok", "error")
-        and row["finish"] is not None
+        for row in rows_of(store, task, Draw.kind)
+        if not row["partial"] and row["status"] in ("ok", "error") and row["finish"] is not None
     ]
 
 
@@ -308,32 +304,51 @@ def again(judge: Judge, endpoint: str, task: str, store: Store) -> dict[str, Gra
     reply without a grade; a sweep asks for it.
     """
     places = [(swapped, i) for swapped in judge.orders for i in range(judge.repeats)]
-    found: dict[str, dict[tuple[bool, int], Reply]] = {}
-    baselines: dict[tuple[str, ...], Reply] = {}
-    for row in store.rows(SCHEMA.names):
-        if row["task"] == task and row["kind"] == Baseline.kind and row["endpoint"] != FILE:
-            if drawn_by(row) not in baselines or row["status"] in COMPARABLE:
-                baselines[drawn_by(row)] = as_reply(row)
-        if row["task"] == task and row["kind"] == Grading.kind:
-            params = json.loads(row["params"])
-            if (row["verifier"], row["endpoint"], params["verifier"]) == (
-                *(judge.name, endpoint),
-                repr(judge),
-            ):
-                verdict = reread(judge, row, swapped=params["swapped"], store=store)
-                place = params["swapped"], row["index"]
-                known = found.setdefault(row["of"], {})
-                if place not in known or verdict.status in READ:
-                    known[place] = verdict
+    found = verdicts_of(judge, endpoint, task, store)
+    baselines = own_baselines(task, store) if judge.baseline == OWN else {}
     grades = {}
     for row in gradable(store, task):
-        verdicts, against = found.get(row["key"], {}), baselines.get(drawn_by(row))
-        if judge.baseline == OWN and against is not None and (why := unfit(against)):
+        against = baselines.get(drawn_by(row))
+        if against is not None and (why := unfit(against)):
             grades[row["key"]] = Grade(None, "error", why)
         else:
-            said = [(place[0], verdicts.get(place, UNASKED)) for place in places]
-            grades[row["key"]] = graded(said)
+            verdicts = found.get(row["key"], {})
+            grades[row["key"]] = graded([(at[0], verdicts.get(at, UNASKED)) for at in places])
     return grades
+
+
+def verdicts_of(
+    judge: Judge, endpoint: str, task: str, store: Store
+) -> dict[str, dict[tuple[bool, int], Reply]]:
+    """Return a judge's verdicts by reply, order and repeat, as they are read now.
+
+    Where it failed before it answered, the answer counts.
+    """
+    found: dict[str, dict[tuple[bool, int], Reply]] = {}
+    for row in rows_of(store, task, Grading.kind):
+        params = json.loads(row["params"])
+        mine = (row["verifier"], row["endpoint"], params["verifier"])
+        if mine == (judge.name, endpoint, repr(judge)):
+            verdict = reread(judge, row, swapped=params["swapped"], store=store)
+            place, known = (params["swapped"], row["index"]), found.setdefault(row["of"], {})
+            if place not in known or verdict.status in READ:
+                known[place] = verdict
+    return found
+
+
+def own_baselines(task: str, store: Store) -> dict[tuple[str, ...], Reply]:
+    """Return the baseline's replies that models gave themselves, by problem and model."""
+    found: dict[tuple[str, ...], Reply] = {}
+    for row in rows_of(store, task, Baseline.kind):
+        new = drawn_by(row) not in found or row["status"] in COMPARABLE
+        if new and row["endpoint"] != FILE:
+            found[drawn_by(row)] = as_reply(row)
+    return found
+
+
+def rows_of(store: Store, task: str, kind: str) -> list[Row]:
+    """Return a task's rows of one kind."""
+    return [row for row in store.rows(SCHEMA.names) if (row["task"], row["kind"]) == (task, kind)]
 
 
 def drawn_by(row: Row) -> tuple[str, ...]:
