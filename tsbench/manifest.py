@@ -26,6 +26,7 @@ FREE = frozenset(
         "dollars_in",
         "dollars_out",
         "n_items",
+        "repeats",
         "licence",
         "source",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 Status = Literal["ok", "truncated", "unparsed", "error", "timeout", "refused", "sandbox_error"]
 ThinkingKind = Literal["none", "effort", "forced", "native", "prompted", "truncated"]
@@ -89,6 +89,14 @@ class Draw:
     partial: bool = False
     turns: tuple[Message, ...] = ()
     effort: EffortLevel | None = None
+    kind: ClassVar[str] = "draw"
+
+
+@dataclass(frozen=True)
+class Baseline(Draw):
+    """Ask for the reply that others are compared with: a cost of evaluation, and in no pool."""
+
+    kind: ClassVar[str] = "baseline"
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,20 @@ class Judge:
     reply: Reply
     verifier: str
     against: Reply | None = None
+    kind: ClassVar[str] = "judge"
+
+
+@dataclass(frozen=True)
+class Grading(Judge):
+    """Ask the judge of an evaluation for a verdict that becomes a grade; no strategy does.
+
+    It is a cost of evaluation. The judge alone is shown the `reference` answer; `swapped` shows it
+    the reply `against` first.
+    """
+
+    reference: str | None = None
+    swapped: bool = False
+    kind: ClassVar[str] = "grade"
 
 
 Ask = Draw | Judge
