@@ -39,6 +39,7 @@ class Model:
     slots: int = SLOTS
     wasted: Usage = Usage()  # noqa: RUF009
     attempts: int = 1
+    seconds: float = 0.0
     asked: list[Request] = field(default_factory=list)
     tasks: int = 0
     on_ask: Callable[[], None] = lambda: None
@@ -52,7 +53,7 @@ class Model:
         self.asked.append(request)
         self.tasks = max(self.tasks, len(asyncio.all_tasks()))
         self.on_ask()
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds)
         return Response(
             "The answer is 7.",
             "ok",
@@ -124,7 +125,7 @@ def test_an_early_stop_without_a_pool_is_long() -> None:
 
 
 def test_of_the_asks_that_wait_the_longest_chain_s_go_first(tmp_path: Path) -> None:
-    model = Model(slots=1)
+    model = Model(slots=1, seconds=0.005)
     chain = ITEMS[1].problem.messages
     work(model, tmp_path, [*jobs(Majority(12), ITEMS[:1]), *jobs(Revise(3), ITEMS[1:2])])
     mine = [i for i, each in enumerate(model.asked) if each.messages[: len(chain)] == chain]
