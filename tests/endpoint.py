@@ -197,6 +197,8 @@ FAULTS: dict[str, Fault] = {
     "429": status(429),
     "429 seconds": status(429, Retry_After=lambda: "0"),
     "429 date": status(429, Retry_After=lambda: email.utils.formatdate(time.time(), usegmt=True)),
+    "429 in one second": status(429, Retry_After=lambda: "1"),
+    "503 in one second": status(503, Retry_After=lambda: "1"),
     "500": status(500),
     "503": status(503, Retry_After=lambda: "0"),
     "400": status(400),

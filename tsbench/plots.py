@@ -301,7 +301,9 @@ def captures(headroom: pd.DataFrame, task_class: str, *, note: str = "") -> Figu
     axes.set_xlabel("draws to choose from", labelpad=6)
     ends = 100 * rows[["capture", "low", "high"]].to_numpy(float)
     axes.set_ylim(max(-100.0, min(-5.0, np.nanmin(ends))), max(105.0, np.nanmax(ends[:, 0])))
-    axes.yaxis.set_major_locator(MaxNLocator(7))
+    bottom, top = axes.get_ylim()
+    step = 20.0 if top - bottom < 150.0 else 50.0
+    axes.set_yticks(np.arange(step * np.ceil(bottom / step), top, step))
     axes.grid(axis="y", color=GRID, lw=0.8)
     axes.set_ylabel("headroom converted, %", labelpad=7)
     for level in (0.0, 100.0):

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from tsbench import manifest, plots, words
 from tsbench.cells import ALL
 from tsbench.compositions import Grid, grids, leading
-from tsbench.cost import Price
+from tsbench.cost import Price, remembered
 from tsbench.findings import Pick, converted, delta, headline, pick, support
 from tsbench.heatmap import heatmap
 from tsbench.judge_tables import graded_note, headroom_table, judges_table, rates_table
@@ -193,11 +194,17 @@ def optional(path: Path) -> pd.DataFrame | None:
 
 def samples(folder: Path) -> pd.DataFrame | None:
     """Read the columns of the samples that are counted, None where the folder holds none."""
-    parts = [
-        pd.read_parquet(path, columns=[c for c in SAMPLES if c in pq.read_schema(path).names])
-        for path in sorted(folder.glob("part-*.parquet"))
-    ]
+    parts = [counted(path) for path in sorted(folder.glob("part-*.parquet"))]
     return pd.concat(parts, ignore_index=True).reindex(columns=SAMPLES) if parts else None
+
+
+def counted(path: Path) -> pd.DataFrame:
+    """Read the columns of one part that are counted; ValueError where it is damaged."""
+    try:
+        names = pq.read_schema(path).names
+        return pd.read_parquet(path, columns=[name for name in SAMPLES if name in names])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is not a parquet file that can be read.") from error
 
 
 def figures(run: Run) -> Drawn:
@@ -863,7 +870,7 @@ def costs_of(
     for price in dict.fromkeys(prices):
         mine = np.array([each == price for each in prices])
         flops[mine] = price.flops(read[mine], cached[mine], made[mine])
-        dollars[mine] = price.dollars(read[mine], made[mine])
+        dollars[mine] = price.dollars(read[mine], made[mine], cached[mine])
     return flops, dollars
 
 
@@ -882,13 +889,11 @@ def prices(run: Run) -> dict[str, Price]:
     found = {}
     for name, served in run.manifest.get("models", {}).items():
         config: Mapping[str, Any] = next((c for c in configs if c.get("name") == name), {})
-        found[str(name)] = Price(
-            served.get("params"), config.get("dollars_in"), config.get("dollars_out")
-        )
+        found[str(name)] = remembered(served, config)
     for task in run.manifest.get("tasks", {}).values():
         if judge := task.get("judge"):
-            params = run.manifest.get("judges", {}).get(judge["name"], {}).get("params")
-            found[judge["name"]] = Price(params, judge["dollars_in"], judge["dollars_out"])
+            served = run.manifest.get("judges", {}).get(judge["name"], {})
+            found[judge["name"]] = remembered(served, judge)
     return found
 
 

@@ -360,16 +360,19 @@ class Sweep:
     ) -> None:
         """Write the manifest: what is run, with what, and what this call asked."""
         jobs = dict(self.job(task, s) for task, _, strategies in plan for s in strategies)
+        prices = self.prices(served, judges)
+        priced = {each: {**asdict(each), "price": prices[each].row()} for each in prices}
         with manifest.changing(folder) as known:
             tasks = {task.name: self.made(known, task, len(items)) for task, items, _ in plan}
             known |= {
                 "schema_version": 1,
                 "versions": manifest.versions(),
-                "models": {**known.get("models", {}), served.model: asdict(served)},
+                "models": {**known.get("models", {}), served.model: priced[served]},
                 "judges": {
                     **known.get("judges", {}),
-                    **{name: asdict(judge) for name, judge in judges.items()},
+                    **{name: priced[judge] for name, judge in judges.items()},
                 },
+                "price_table": {"date": self.price.date, "source": self.price.source},
                 "jobs": {**known.get("jobs", {}), **jobs},
                 "tasks": {**known.get("tasks", {}), **tasks},
                 "sandbox": box or known.get("sandbox"),

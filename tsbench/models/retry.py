@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,6 +24,8 @@ OWN = 8
 """Attempts at most that fail while others are answered: it is the request that is at fault."""
 QUIET = 5.0
 """Seconds without an answer after which a line says so."""
+JITTER = 1.0
+"""Seconds at most that are added to what Retry-After asks for, so that not all come at once."""
 BACK_OFF = wait_random_exponential(multiplier=0.5, max=30.0)
 
 T = TypeVar("T")
@@ -54,9 +58,9 @@ class Retry:
     A fault that may pass is met by another attempt, after what Retry-After asks for or else after
     a random time in an interval that doubles (0.5 s to 30 s). It goes on until the endpoint gave
     nobody an answer, or this request, for `patience` seconds, or Retry-After asks for more than
-    are left; at most `PAID` times where tokens may have been paid for; and at most `OWN` times
-    while others are answered. The gate is told when the endpoint is asked too much, and when all
-    is well. `hide` takes secrets out of what is said.
+    are left; at most `PAID` times where tokens may have been paid for; at most `OWN` times while
+    others are answered; and not once the gate is closed. The gate is told when the endpoint is
+    asked too much, and when all is well. `hide` takes secrets out of what is said.
     """
 
     def __init__(self, gate: Gate, patience: float, hide: Callable[[str], str] = str) -> None:
@@ -72,6 +76,7 @@ class Retry:
             retry=retry_if_exception(lambda error: isinstance(error, Fault) and error.again),
             wait=pause,
             stop=lambda state: self._enough(tried, state.upcoming_sleep),
+            sleep=self._sleep,
             reraise=True,
         )
         try:
@@ -116,16 +121,21 @@ class Retry:
                 self.patience,
             )
 
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until the gate is closed."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.gate.closing.wait(), seconds)
+
     def _enough(self, tried: Tried[T], pause: float) -> bool:
         since = min(tried.since, self.down_since or tried.since)
         late = time.monotonic() - since + pause > self.patience
         alone = tried.own >= OWN and self.answered > tried.since
-        return late or alone or tried.paid >= PAID
+        return late or alone or tried.paid >= PAID or self.gate.closing.is_set()
 
 
 def pause(state: RetryCallState) -> float:
     """Return the seconds before the next attempt."""
     met = state.outcome.exception() if state.outcome else None
     if isinstance(met, Fault) and met.after is not None:
-        return met.after + random.uniform(0.0, 1.0)
+        return met.after + random.uniform(0.0, JITTER)
     return BACK_OFF(state)
