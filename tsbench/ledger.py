@@ -75,7 +75,7 @@ def priced(samples: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     for verifier, part in samples[COUNTS].groupby(verifiers.fillna(""), sort=False):
         price, read, cached, made = prices.of(verifier), *counts(part)
         spent.loc[part.index, "flops"] = price.flops(read, cached.fillna(0.0), made)
-        spent.loc[part.index, "dollars"] = price.dollars(read, made)
+        spent.loc[part.index, "dollars"] = price.dollars(read, made, cached.fillna(0.0))
     return samples.assign(flops=spent["flops"], dollars=spent["dollars"])
 
 
@@ -255,7 +255,7 @@ def as_row(
         "verifier_tokens": known(judges.prompt_tokens) + known(judges.completion_tokens),
         "thinking_tokens": known(run.thoughts if thinks else None),
         "flops": sum(price.flops(*tokens(usage)) for price, usage in each),
-        "dollars": sum(price.dollars(*tokens(usage)[::2]) for price, usage in each),
+        "dollars": sum(price.dollars(*billed(usage)) for price, usage in each),
         "seconds": run.draws.seconds,
         "asks": run.asks,
         "missing_rate": float(status in BLANK),
@@ -270,6 +270,12 @@ def tokens(usage: Usage) -> tuple[float, float, float]:
         float(usage.cached_tokens or 0),
         known(usage.completion_tokens),
     )
+
+
+def billed(usage: Usage) -> tuple[float, float, float]:
+    """Return tokens read, generated, and of those read the cached ones."""
+    read, cached, made = tokens(usage)
+    return read, made, cached
 
 
 def known(count: int | None) -> float:

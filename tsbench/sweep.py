@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
 
-from tsbench import judging, manifest, sandbox
+from tsbench import judging, manifest, processes, sandbox
 from tsbench.asks import Asks
 from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
@@ -89,6 +90,8 @@ class Sweep:
         self.check_prices(plan)
         if self.dry_run:
             print(self.forecast(folder, plan).text())
+            if self.judge is not None:
+                print(f"What the judge {self.judge.name} is asked for grades is not in it.")
             return
         box = probed([task for task, _, _ in plan])
         self.end(asyncio.run(self.ask(folder, plan, box)))
@@ -190,6 +193,7 @@ class Sweep:
         if self.limits.dollars is None:
             return
         used = {getattr(s, "verifier", None) for _, _, strategies in plan for s in strategies}
+        used |= {self.judge.name} if self.judge else set()
         judges = [model for name, model in self.judges().items() if name in used]
         for model in (self.model, *judges):
             if not self.price.of(None, model).known:
@@ -258,10 +262,13 @@ class Sweep:
             jobs = Counter(job.label[:2] for job in queue(plan, self.replicates))
             progress.expect(fresh(queue(ones, self.replicates), asks), jobs)
             self.finish(folder, plan, model.served, served, [], box)
+            processes.begin()
             done = await self.work(runner, plan, progress)
             for place, (task, items, strategies) in enumerate(plan):
                 if self.judge is not None and judging.is_judged(task):
-                    await judging.Judging(self.judge, runner).grade(task, items)
+                    judged = judging.Judging(self.judge, runner)
+                    progress.expect({task.name: 1}, {task.name: judged.wanted(task, items)})
+                    await judged.grade(task, items, partial(progress.solved, task.name))
                 elif not halt.by_signal:
                     await asyncio.to_thread(
                         grade, task, items, store, self.jobs, lambda: halt.by_signal
@@ -353,16 +360,19 @@ class Sweep:
     ) -> None:
         """Write the manifest: what is run, with what, and what this call asked."""
         jobs = dict(self.job(task, s) for task, _, strategies in plan for s in strategies)
+        prices = self.prices(served, judges)
+        priced = {each: {**asdict(each), "price": prices[each].row()} for each in prices}
         with manifest.changing(folder) as known:
             tasks = {task.name: self.made(known, task, len(items)) for task, items, _ in plan}
             known |= {
                 "schema_version": 1,
                 "versions": manifest.versions(),
-                "models": {**known.get("models", {}), served.model: asdict(served)},
+                "models": {**known.get("models", {}), served.model: priced[served]},
                 "judges": {
                     **known.get("judges", {}),
-                    **{name: asdict(judge) for name, judge in judges.items()},
+                    **{name: priced[judge] for name, judge in judges.items()},
                 },
+                "price_table": {"date": self.price.date, "source": self.price.source},
                 "jobs": {**known.get("jobs", {}), **jobs},
                 "tasks": {**known.get("tasks", {}), **tasks},
                 "sandbox": box or known.get("sandbox"),
