@@ -18,7 +18,7 @@ class Limits:
     failed attempts; `hours` are those of the clock. What is stored from calls before is free.
     """
 
-    tokens: int | None = None
+    tokens: float | None = None
     dollars: float | None = None
     hours: float | None = None
 
@@ -62,9 +62,7 @@ class Spend:
         """Return which limit is reached and by what, None while there is room."""
         limits = self.limits
         if limits.tokens is not None and self.tokens >= limits.tokens:
-            return (
-                f"limits.tokens={limits.tokens} is reached: this call spent {self.tokens:,} tokens"
-            )
+            return f"limits.tokens={limits.tokens:.0f} is reached: this call spent {self.tokens:,} tokens"
         if limits.dollars is not None and (self.dollars or 0.0) >= limits.dollars:
             return (
                 f"limits.dollars={limits.dollars:g} is reached: this call spent "
