@@ -110,7 +110,11 @@ def clock() -> float:
 def told(began: float, problems: int) -> None:
     seconds, processor = time.perf_counter() - began, time.process_time() - STARTED
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"draws": problems * EPOCHS, "seconds": seconds, "cpu": processor, "MiB": memory}))
+    print(
+        json.dumps(
+            {"draws": problems * EPOCHS, "seconds": seconds, "cpu": processor, "MiB": memory}
+        )
+    )
 
 
 if __name__ == "__main__":
