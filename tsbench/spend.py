@@ -62,7 +62,10 @@ class Spend:
         """Return which limit is reached and by what, None while there is room."""
         limits = self.limits
         if limits.tokens is not None and self.tokens >= limits.tokens:
-            return f"limits.tokens={limits.tokens:.0f} is reached: this call spent {self.tokens:,} tokens"
+            return (
+                f"limits.tokens={limits.tokens:.0f} is reached: this call spent "
+                f"{self.tokens:,} tokens"
+            )
         if limits.dollars is not None and (self.dollars or 0.0) >= limits.dollars:
             return (
                 f"limits.dollars={limits.dollars:g} is reached: this call spent "
