@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from tsbench.cli import CONF, main
 from tsbench.compliance import compliance
-from tsbench.models import pace
+from tsbench.keys import SHORTEST
+from tsbench.models import pace, retry
 from tsbench.models.base import Request, Response
 from tsbench.models.choices import read
 from tsbench.models.dialect import OPENAI, Dialect, got, put
@@ -127,6 +128,23 @@ def test_a_prefix_is_continued_where_the_dialect_can() -> None:
     for name in DIALECTS:
         model = OpenAI("http://127.0.0.1:1/v1", "m", dialect=dialect(name))
         assert model.continues == (name in ("vllm", "sglang", "llamacpp"))
+
+
+def test_the_page_has_the_tables_and_the_bounds() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "endpoints.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    assert rows[0] == list(DIALECTS)
+    assert {file.stem for file in (CONF / "model" / "dialect").glob("*.yaml")} == set(DIALECTS)
+    for row in [line for line in page.splitlines() if line.startswith(("| effort", "| thinking"))]:
+        name, *cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells == [getattr(dialect(each), name) or "" for each in DIALECTS]
+    assert f"| {retry.OWN} such faults of one request" in page
+    assert page.count(f"{retry.PAID} attempts in all") == 3
+    assert f"from {retry.FIRST:g} s to {retry.LONGEST:g} s" in page
+    assert f"a line after {retry.QUIET:g} s" in page
+    assert f"at least {pace.LEAST:g} and at most model.timeout" in page
+    assert f"until {pace.KNOWN} answers" in page
+    assert f"fewer than {SHORTEST} characters" in page
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from collections import Counter
@@ -277,6 +278,8 @@ class Sweep:
             progress.expect(fresh(queue(ones, self.replicates), asks), jobs)
             self.finish(folder, plan, model.served, served, [], box)
             processes.begin()
+            gc.freeze()  # what is loaded by now need not be walked again and again
+            stack.callback(gc.unfreeze)
             done = await self.work(runner, plan, progress)
             for place, (task, items, strategies) in enumerate(plan):
                 if self.judge is not None and judging.is_judged(task):

@@ -177,13 +177,12 @@ class Connection:
         made = [response.usage.completion_tokens or 0 for response in responses]
         self._endpoint.pace.saw(tried.seconds, max(made))
         self._notice(responses, request.max_tokens)
+        found = [self._endpoint.cleaned(response) for response in responses]
+        if tried.answer and tried.attempts == 1:
+            return found
         return [
-            replace(
-                self._endpoint.cleaned(response),
-                attempts=tried.attempts,
-                wasted=NOTHING if place else tried.wasted,
-            )
-            for place, response in enumerate(responses)
+            replace(each, attempts=tried.attempts, wasted=NOTHING if place else tried.wasted)
+            for place, each in enumerate(found)
         ]
 
     def _chat(self, request: Request) -> dict[str, Any]:
