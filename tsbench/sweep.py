@@ -91,8 +91,6 @@ class Sweep:
         self.check_prices(plan)
         if self.dry_run:
             print(self.forecast(folder, plan).text())
-            if self.judge is not None:
-                print(f"What the judge {self.judge.name} is asked for grades is not in it.")
             return
         box = probed([task for task, _, _ in plan])
         self.end(asyncio.run(self.ask(folder, plan, box)))
