@@ -135,13 +135,25 @@ class Fit:
         return cells_of_draws(drawn, blank=self.blank, verifier=self.scored_by, thirds=thirds)
 
     def _batches(self, source: str, wanted: set[str] | None = None) -> Iterator[pd.DataFrame]:
-        """Yield a source's rows under our names, those of the `wanted` columns or all."""
-        for part in parts(source):
-            file = opened(part)
-            theirs = named(file.schema.names, self.columns or {}, self.constants or {})
-            read = [column for column, ours in theirs.items() if not wanted or ours in wanted]
-            for batch in file.to_batches(columns=read, batch_size=BATCH, batch_readahead=1):
-                yield batch.to_pandas().rename(columns=theirs).assign(**(self.constants or {}))
+        return batches(source, self.columns or {}, self.constants or {}, wanted)
+
+
+def batches(
+    source: str,
+    columns: Mapping[str, str],
+    constants: Mapping[str, Any],
+    wanted: set[str] | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Yield a source's rows under our names, those of the `wanted` columns or all.
+
+    `columns` and `constants` as in `Fit`; see `parts` and `named` for what is refused.
+    """
+    for part in parts(source):
+        file = opened(part)
+        theirs = named(file.schema.names, columns, constants)
+        read = [column for column, ours in theirs.items() if not wanted or ours in wanted]
+        for batch in file.to_batches(columns=read, batch_size=BATCH, batch_readahead=1):
+            yield batch.to_pandas().rename(columns=theirs).assign(**constants)
 
 
 def parts(source: str) -> list[Path]:

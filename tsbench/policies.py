@@ -87,7 +87,7 @@ Family = Callable[[Seen, Array], list[Rule]]
 """A way of fitting: a rule for each price of a unit of spend, in accuracy."""
 
 
-def prices(C: Array, count: int = 48) -> Array:
+def prices(C: Array, count: int = 40) -> Array:
     """Return prices, rising, between which every policy over arms of spend `C` changes.
 
     From one at which the dearest arm costs a tenth of a point more than the cheapest, to one at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,8 +99,8 @@ class Held:
 
     `rule`, at `price`, is the same policy fitted on all problems, and `inside` what it comes to on
     these: accuracy and spend (problems,). `refits` (folds, 2) are the mean accuracy and spend,
-    over all problems, of the rules that were fitted without each fold. `shares` (arms,) is how
-    often each arm was chosen, held out, and `arm` (visits,) which.
+    over all problems, of the rules that were fitted without each fold. `arm` (visits,) is
+    each visit's arm, held out, and `charge` (problems,) what the estimate added to the spend.
     """
 
     accuracy: Array
@@ -110,6 +110,7 @@ class Held:
     rule: Rule
     price: float
     arm: Counts
+    charge: Array
 
     def shares(self, arms: int) -> Array:
         """Return how often each of `arms` was chosen, held out."""
@@ -117,63 +118,70 @@ class Held:
         return share
 
 
-def fitted(
-    seen: Seen, family: Family, target: Target, price: Array | None = None
-) -> tuple[Rule, float]:
-    """Return the rule of `family` that meets `target` on the problems seen, and its price."""
-    grid = prices(seen.C) if price is None else price
-    if target.kind == "price":
-        grid = np.unique(np.concatenate([grid, [target.price]]))
-    rules = family(seen, grid)
+def path(seen: Seen, family: Family, price: Array) -> tuple[list[Rule], Array]:
+    """Return the rule of `family` at each price, and what it comes to on the problems seen.
+
+    The second is (prices, 2): mean accuracy and spend.
+    """
+    rules = family(seen, price)
     rows = np.arange(seen.problem.size)
-    met = np.array(
-        [
-            (seen.Z[rows, arm].mean(), seen.C[rows, arm].mean())
-            for arm in (rule.choose(seen.score) for rule in rules)
-        ]
-    )
-    place = target.pick(met[:, 0], met[:, 1], grid)
-    return rules[place], float(grid[place])
+    met: dict[Rule, tuple[float, float]] = {}
+    for rule in rules:
+        if rule not in met:
+            arm = rule.choose(seen.score)
+            met[rule] = float(seen.Z[rows, arm].mean()), float(seen.C[rows, arm].mean())
+    return rules, np.array([met[rule] for rule in rules])
 
 
 def held_out(
     bench: Bench,
     family: Family,
-    target: Callable[[Flags], Target],
+    targets: Sequence[Callable[[Flags], Target]],
     scored: Scored,
     extra: Array,
     fold: Counts,
-) -> Held:
-    """Return a policy cross-fitted over folds of problems: fitted without each, valued on it.
+) -> list[Held]:
+    """Return a policy for each target, cross-fitted: fitted without each fold, valued on it.
 
-    `target` and `scored` are given the visits that may be learnt from; `extra` (visits, arms) is
+    Targets and `scored` are given the visits that may be learnt from; `extra` (visits, arms) is
     what the estimate adds to each arm's spend.
     """
     C = bench.C + extra
     rows = np.arange(bench.problem.size)
-    arm = np.zeros(rows.size, dtype=np.int64)
-    refits = []
+    every = np.ones(rows.size, dtype=bool)
+    fixed = [target(every) for target in targets]
+    wanted = [target.price for target in fixed if target.kind == "price"]
+    price = np.unique(np.concatenate([prices(C), wanted]))
+    arm = np.zeros((len(targets), rows.size), dtype=np.int64)
+    refits: list[list[tuple[float, float]]] = [[] for _ in targets]
     for held in range(int(fold.max()) + 1):
         inside = fold[bench.problem] == held
-        score = scored(~inside)
-        seen = Seen(bench.problem, score, bench.Z, C).at(~inside)
-        rule, _ = fitted(seen, family, target(~inside))
-        chosen = rule.choose(score)
-        arm[inside] = chosen[inside]
-        refits.append((bench.Z[rows, chosen].mean(), C[rows, chosen].mean()))
-    every = np.ones(rows.size, dtype=bool)
+        learnt = ~inside if fold.max() else inside
+        score = scored(learnt)
+        rules, met = path(Seen(bench.problem, score, bench.Z, C).at(learnt), family, price)
+        for t, target in enumerate(targets):
+            chosen = rules[target(learnt).pick(*met.T, price)].choose(score)
+            arm[t, inside] = chosen[inside]
+            refits[t].append((bench.Z[rows, chosen].mean(), C[rows, chosen].mean()))
     score = scored(every)
-    rule, price = fitted(Seen(bench.problem, score, bench.Z, C), family, target(every))
-    own = rule.choose(score)
-    return Held(
-        bench.mean(bench.Z[rows, arm]),
-        bench.mean(C[rows, arm]),
-        (bench.mean(bench.Z[rows, own]), bench.mean(C[rows, own])),
-        np.array(refits),
-        rule,
-        price,
-        arm,
-    )
+    rules, met = path(Seen(bench.problem, score, bench.Z, C), family, price)
+    found = []
+    for t, target in enumerate(fixed):
+        place = target.pick(*met.T, price)
+        own = rules[place].choose(score)
+        found.append(
+            Held(
+                bench.mean(bench.Z[rows, arm[t]]),
+                bench.mean(C[rows, arm[t]]),
+                (bench.mean(bench.Z[rows, own]), bench.mean(C[rows, own])),
+                np.array(refits[t]),
+                rules[place],
+                float(price[place]),
+                arm[t],
+                bench.mean(extra[rows, arm[t]]),
+            )
+        )
+    return found
 
 
 @dataclass(frozen=True)
