@@ -23,7 +23,7 @@ ADAPTIVE = "adaptive-vote"
 VERIFIED = "verified-stop"
 GRADE = "grade"
 """The verifier that is the grade itself, where a draw's grade is known when it is made."""
-CONFIDENCES = (0.7, 0.8, 0.9, 0.95, 0.99)
+CONFIDENCES = (0.8, 0.9, 0.95, 0.99)
 """How sure of its leader a vote is when it stops."""
 CAPS = (8, 32)
 """The most draws of a rule that stops early, and as many as there are."""
@@ -86,6 +86,11 @@ class Pool:
         """Draws of a problem."""
         return self.right.shape[1]
 
+    def reach(self, verifier: str) -> int:
+        """Return up to which draw the verifier judged: all that it has, if it scored any."""
+        scored = np.flatnonzero((~np.isnan(self.scores[verifier])).any(axis=0))
+        return int(scored.max()) + 1 if scored.size else self.n
+
     def at(self, rows: Counts) -> Pool:
         """Return the pool of these problems."""
 
@@ -120,12 +125,21 @@ class Visits:
 
     @classmethod
     def of(cls, pool: Pool, seed: int) -> Visits:
-        """Return about VISITS visits, as many to each problem."""
+        """Return about VISITS visits, as many to each problem.
+
+        Where a verifier judged the first draws of a pool alone, one of these comes first.
+        """
         Q, n = pool.right.shape
         R = 1 if n == 1 else int(np.clip(VISITS // Q, *ORDERS))
         problem = np.repeat(np.arange(Q), R)
-        plain = np.tile(np.arange(n), (Q * R, 1))
-        return cls(pool, problem, np.random.default_rng(seed).permuted(plain, axis=1))
+        rng = np.random.default_rng(seed)
+        order = rng.permuted(np.tile(np.arange(n), (Q * R, 1)), axis=1)
+        reach = min((pool.reach(verifier) for verifier in pool.scores), default=n)
+        if reach < n:
+            rows = np.arange(Q * R)
+            place = (order == rng.integers(0, reach, Q * R)[:, None]).argmax(axis=1)
+            order[rows, place], order[:, 0] = order[:, 0].copy(), order[rows, place]
+        return cls(pool, problem, order)
 
     def seen(self, values: Array | Counts) -> Array:
         """Return a pool's table (problems, n) in the visits' orders, (visits, n)."""
@@ -178,8 +192,8 @@ def budgets(n: int, asked: tuple[int, ...] = ()) -> list[int]:
 def pooled(visits: Visits, asked: tuple[int, ...] = ()) -> Menu:
     """Return the arms over a pool's draws: one pass, votes, best-of-n, and rules that stop early.
 
-    A vote is made where draws have answers, best-of-n by each verifier of the pool. Votes stop
-    when sure of their leader (Adaptive-Consistency, Aggarwal et al. 2023, arXiv 2305.11860);
+    A vote is made where draws have answers, best-of-n by each verifier that judged the whole pool.
+    Votes stop when sure of their leader (Adaptive-Consistency, Aggarwal et al. 2023, arXiv 2305.11860);
     "verified-stop" takes the first draw that its verifier accepts, else the best of all.
     """
     pool, n = visits.pool, visits.pool.n
@@ -200,6 +214,8 @@ def pooled(visits: Visits, asked: tuple[int, ...] = ()) -> Menu:
                 stop = _first(sure[:, :cap] > confidence)
                 found.append(_column(arm, won, spent, summed, stop))
     for verifier, scores in pool.scores.items():
+        if pool.reach(verifier) < n:
+            continue
         score = visits.seen(scores)
         chosen = np.empty(right.shape)
         prefixes.bests(score, right, chosen)

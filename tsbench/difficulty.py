@@ -165,7 +165,8 @@ def coded(column: pd.Series[Any], name: str) -> pd.DataFrame:
     values = column.astype("string")
     common = sorted(values.value_counts().index[:LEVELS])
     table = pd.DataFrame({f"{name}={v}": (values == v).astype(float) for v in common})
-    return table.where(values.isin(common).to_numpy()[:, None], np.nan)
+    table.loc[~values.isin(common).to_numpy(bool)] = np.nan
+    return table
 
 
 def estimates(
