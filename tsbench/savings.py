@@ -292,6 +292,12 @@ def savings(
     return Savings(*found, float(drawn[4].mean()))
 
 
+def saved(accuracy: float, spend: float, Z: Array, C: Array) -> tuple[float, float]:
+    """Return what a mean accuracy and spend save and gain against uniform means (spends,)."""
+    found = _compared(np.concatenate([[accuracy, spend], Z, C])[None, :])
+    return float(found[2][0]), float(found[3][0])
+
+
 def _interval(value: float, drawn: Array, extra: float, widen: float) -> Interval:
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     below, above = widen * max(value - low, 0.0), widen * max(high - value, 0.0)
