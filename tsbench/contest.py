@@ -18,6 +18,7 @@ from tsbench.policies import Family, Rule, Seen, Tiers, binned, posterior, price
 from tsbench.policy import Part
 from tsbench.savings import (
     ENOUGH,
+    FIGURES,
     Bench,
     Held,
     Savings,
@@ -45,6 +46,7 @@ COLUMNS = [
     *("task_class", "model", "axis", "target", "matched", "policy", "estimate"),
     *("accuracy", "accuracy_low", "accuracy_high", "spend", "spend_low", "spend_high"),
     *("estimate_spend", "saving", "saving_low", "saving_high", "gain", "gain_low", "gain_high"),
+    *("change", "change_low", "change_high", "spared", "spared_low", "spared_high"),
     *("in_sample_saving", "beyond", "n_problems", "arms", "flags"),
 ]
 
@@ -73,11 +75,15 @@ class Economy:
 
 @dataclass(frozen=True)
 class Goal:
-    """What policies are fitted for: a label, what is equal, and the target by what is learnt."""
+    """What policies are fitted for: a label, what is equal, the target by what is learnt.
+
+    `arm` is the uniform budget that is matched, None where it is none.
+    """
 
     label: str
     matched: str
     target: Callable[[Flags], Target]
+    arm: int | None = None
 
 
 @dataclass(frozen=True)
@@ -158,8 +164,8 @@ class Contest:
             best = mine[int(self.menu.Z[:, mine].mean(axis=0).argmax())]
             label = self.menu.arms[best].name
             found += [
-                Goal(label, "accuracy", partial(self._equal, best, "accuracy")),
-                Goal(label, "spend", partial(self._equal, best, "spend")),
+                Goal(label, "accuracy", partial(self._equal, best, "accuracy"), best),
+                Goal(label, "spend", partial(self._equal, best, "spend"), best),
             ]
         if self.economy.bounded:
             found.insert(0, Goal("value and limits", "value", lambda _: self.economy.target()))
@@ -187,7 +193,7 @@ class Contest:
             yield Entrant("bins", estimate, binned(fixed))
             yield Entrant("greedy", estimate, posterior(fixed))
             if every.size > fixed.size:
-                yield Entrant("greedy with early stops", estimate, posterior(every))
+                yield Entrant("greedy + stops", estimate, posterior(every))
 
     def tiers(self, arms: Counts) -> tuple[Tiers, tuple[str, ...]]:
         """Return the essay's three tiers over `arms`, and what is not there to fill them."""
@@ -304,9 +310,7 @@ class Contest:
 
     def row(self, goal: Goal, entrant: Entrant, held: Held) -> dict[str, object]:
         """Return a policy's row."""
-        found = savings(
-            held.accuracy, held.spend, self.against, self.clusters, held.refits, seed=self.seed
-        )
+        found = self.savings(goal, held.accuracy, held.spend, held.refits)
         inside = saved(
             float(held.inside[0].mean()),
             float(held.inside[1].mean()),
@@ -321,6 +325,18 @@ class Contest:
             "flags": "; ".join(flags),
         }
 
+    def savings(
+        self, goal: Goal, accuracy: Array, spend: Array, refits: Array | None
+    ) -> Savings:
+        """Return a policy beside the best uniform budget and the goal's."""
+        target = None
+        if goal.arm is not None:
+            Z, C = (self.bench.mean(t[:, goal.arm]) for t in (self.menu.Z, self.menu.C))
+            target = Z, C
+        return savings(
+            accuracy, spend, self.against, self.clusters, refits, target, seed=self.seed
+        )
+
     def bound(self, goal: Goal) -> dict[str, object]:
         """Return the row of the oracle, which knows every problem's own curve."""
         Z, C = (self.bench.mean(table[:, self.bench.fixed]) for table in (self.menu.Z, self.menu.C))
@@ -332,9 +348,7 @@ class Contest:
         rows = np.arange(len(Z))
         met = np.array([(Z[rows, b].mean(), C[rows, b].mean()) for b in best])
         chosen = best[target.pick(*met.T, price)]
-        found = savings(
-            Z[rows, chosen], C[rows, chosen], self.against, self.clusters, seed=self.seed
-        )
+        found = self.savings(goal, Z[rows, chosen], C[rows, chosen], None)
         flags = "no policy: it sees each problem's own curve, with the noise in it"
         return self.labelled(goal, BOUND, None, found) | {
             "estimate_spend": 0.0,
@@ -348,7 +362,7 @@ class Contest:
     ) -> dict[str, object]:
         figures = {
             f"{name}{end}": getattr(getattr(found, name), part)
-            for name in ("accuracy", "spend", "saving", "gain")
+            for name in FIGURES
             for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))
         }
         return {
@@ -409,11 +423,10 @@ class Contest:
         base = uniform(self.bench.fixed)(
             Seen(self.problem, score, self.menu.Z, self.menu.C), np.array([held.price])
         )
-        names = ("accuracy", "spend", "saving", "gain")
         expected = {
             name: {end: float(row[name + tail]) for end, tail in  # type: ignore[arg-type]
                    (("value", ""), ("low", "_low"), ("high", "_high"))}
-            for name in names
+            for name in FIGURES
         }  # fmt: skip
         arms = [self.menu.arms[i] for i in held.rule.arms[:-1]]
         if estimate is None:

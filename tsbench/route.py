@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from tsbench import manifest
+from tsbench import manifest, words
 from tsbench.arms import SINGLE, Arm, Visits, joined, others, pooled
 from tsbench.cells import ALL, Cells, cells_of_outcomes
 from tsbench.contest import BOUND, ROUTED, Contest, Economy
@@ -36,7 +36,12 @@ LEAST = 10
 """The fewest problems of a class that a policy is fitted to."""
 MADE_HERE = ("single", "maj@k", "best-of-n", "pass@k", "adaptive-vote")
 """Strategies of a run that are made anew from its draws, so that a pilot is part of them."""
-HEADINGS = ("policy", "estimate", "correct", "spend", "saving", "gain", "in-sample")
+SHOWN = {
+    "accuracy": ("change", "spared", "saving"),
+    "spend": ("change", "gain"),
+    "value": ("saving", "gain"),
+}
+"""Figures of a goal's table for the terminal, in points or in %."""
 
 
 @dataclass(frozen=True)
@@ -353,20 +358,19 @@ def printed_tables(found: pd.DataFrame) -> Iterator[Table]:
             pad_edge=False,
             collapse_padding=True,
         )
-        for heading in HEADINGS:
+        for heading in ("policy", "estimate", "correct", "spend", *SHOWN[str(matched)]):
             table.add_column(heading, no_wrap=True)
         for row in shortened(rows).to_dict("records"):
             table.add_row(
                 str(row["policy"]),
                 str(row["estimate"]),
                 f"{row['accuracy']:.1%}",
-                f"{row['spend']:,.4g}",
+                words.human(row["spend"]),
                 *(
                     f"{100 * row[name]:.1f} ({100 * row[f'{name}_low']:.1f} to "
                     f"{100 * row[f'{name}_high']:.1f})"
-                    for name in ("saving", "gain")
+                    for name in SHOWN[str(matched)]
                 ),
-                f"{100 * row['in_sample_saving']:.1f}",
             )
         yield table
 

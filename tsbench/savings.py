@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from tsbench.matches import UNIT
 from tsbench.policies import Family, Rule, Seen, hull, prices
 
 Array = NDArray[np.float64]
@@ -233,19 +234,25 @@ class Interval:
 
 @dataclass(frozen=True)
 class Savings:
-    """A policy beside the best uniform budget.
+    """A policy beside the best uniform budget, and beside one of them, the target.
 
     `saving` is 1 - spend / spend of the cheapest uniform budget of the policy's own accuracy;
-    `gain` is accuracy less that of the best uniform budget of the policy's own spend.
-    `beyond` is the share of resamples in which no uniform budget reaches the accuracy: `saving`
-    is then against the most accurate one, so it is at least that.
+    `gain` is accuracy less that of the best uniform budget of the policy's own spend. `beyond` is
+    the share of resamples in which no uniform budget reaches the accuracy: `saving` is then against
+    the most accurate one, so it is at least that. `change` is accuracy less the target's, `spared`
+    1 - spend / the target's; NaN without a target.
     """
 
     accuracy: Interval
     spend: Interval
     saving: Interval
     gain: Interval
+    change: Interval
+    spared: Interval
     beyond: float
+
+
+FIGURES = ("accuracy", "spend", "saving", "gain", "change", "spared")
 
 
 def savings(
@@ -254,63 +261,100 @@ def savings(
     against: Uniform,
     clusters: Counts,
     refits: Array | None = None,
+    target: tuple[Array, Array] | None = None,
     *,
     seed: int = 0,
 ) -> Savings:
     """Return what a policy saves and gains, with 95 % intervals.
 
-    `accuracy` and `spend` (problems,) are held out; so is `against`. Clusters of problems are
+    `accuracy` and `spend` (problems,) are held out; so is `against`. `target` has the accuracy and
+    spend (problems,) of a uniform budget that the policy is to replace. Clusters of problems are
     resampled, and with them both sides of the comparison. Three things are added up as variances:
     the resampling; how far the policies fitted without each fold differ, by `refits` (folds, 2),
     their mean accuracy and spend over all problems, since the policy that is used is one more of
-    these; and one problem's doubt, so that unanimity is not certainty. The interval is for the
-    policy fitted on all of the problems and used on new ones (docs/adr/0017-router.md).
+    these; and one problem's doubt, scaled by how far problems differ, so that unanimity is not
+    certainty (docs/adr/0009-matches.md). The interval is for the policy fitted on all of the
+    problems and used on new ones (docs/adr/0017-router.md).
     """
-    table = np.column_stack([accuracy, spend, against.Z, against.C])
+    both = (np.full_like(accuracy, np.nan), np.full_like(spend, np.nan))
+    table = np.column_stack([accuracy, spend, *(target or both), against.Z, against.C])
     groups = int(clusters.max()) + 1
     mean = table.mean(axis=0)
-    whole = _compared(mean[None, :])
+    whole, beyond = _compared(mean[None, :])
     if groups < 2:
-        found = [Interval(float(v[0]), np.nan, np.nan) for v in whole[:4]]
-        return Savings(*found, float(whole[4][0]))
+        return Savings(*(Interval(float(v), np.nan, np.nan) for v in whole[0]), float(beyond[0]))
     sums = np.zeros((groups, table.shape[1]))
     np.add.at(sums, clusters, table)
     size = np.bincount(clusters, minlength=groups).astype(float)
     rng = np.random.default_rng(seed)
     weight = rng.multinomial(groups, np.full(groups, 1.0 / groups), ROUNDS).astype(float)
-    drawn = _compared(weight @ sums / (weight @ size)[:, None])
-    spread = np.zeros(4)
+    drawn, beyond = _compared(weight @ sums / (weight @ size)[:, None])
+    spread = np.zeros(len(FIGURES))
     if refits is not None and len(refits) > 1:
-        others = _compared(np.column_stack([refits, np.tile(mean[2:], (len(refits), 1))]))
-        spread = np.array([values.std(ddof=1) for values in others[:4]])
-    doubt = np.array([1.0, mean[1], 1.0, 1.0]) / groups
+        rows = np.column_stack([refits, np.tile(mean[2:], (len(refits), 1))])
+        spread = _compared(rows)[0].std(axis=0, ddof=1)
+    doubt = _doubts(table, clusters, whole[0])
     extra = float(stats.t.ppf((1 + LEVEL) / 2, groups - 1)) * np.hypot(spread, doubt)
+    widen = np.sqrt(groups / (groups - 1.0))
     found = [
-        _interval(float(value[0]), draws, float(more), np.sqrt(groups / (groups - 1.0)))
-        for value, draws, more in zip(whole[:4], drawn[:4], extra, strict=True)
+        _interval(float(value), draws, float(more), widen)
+        for value, draws, more in zip(whole[0], drawn.T, extra, strict=True)
     ]
-    return Savings(*found, float(drawn[4].mean()))
+    return Savings(*found, float(beyond.mean()))
 
 
 def saved(accuracy: float, spend: float, Z: Array, C: Array) -> tuple[float, float]:
     """Return what a mean accuracy and spend save and gain against uniform means (spends,)."""
-    found = _compared(np.concatenate([[accuracy, spend], Z, C])[None, :])
-    return float(found[2][0]), float(found[3][0])
+    row = np.concatenate([[accuracy, spend, np.nan, np.nan], Z, C])
+    found = _compared(row[None, :])[0][0]
+    return float(found[2]), float(found[3])
 
 
 def _interval(value: float, drawn: Array, extra: float, widen: float) -> Interval:
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     below, above = widen * max(value - low, 0.0), widen * max(high - value, 0.0)
-    return Interval(value, value - np.hypot(below, extra), value + np.hypot(above, extra))
+    return Interval(value, value - float(np.hypot(below, extra)), value + float(np.hypot(above, extra)))
 
 
-def _compared(means: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Return accuracy, spend, saving, gain and whether the accuracy is beyond any uniform budget.
+def _doubts(table: Array, clusters: Counts, whole: Array) -> Array:
+    """Return one problem's doubt in each figure, a standard deviation.
 
-    `means` (rows, 2 + 2 spends) are accuracy, spend, and the uniform's accuracies and spends.
+    Of accuracy and spend the floor of the curves; of a difference a problem that differs as much
+    as those that do: with differences d, root of (0.3 + sum |d|^3) / (0.3 + sum |d|) over G.
     """
-    levels = (means.shape[1] - 2) // 2
-    A, C, UA, UC = means[:, 0], means[:, 1], means[:, 2 : 2 + levels], means[:, 2 + levels :]
+    levels = (table.shape[1] - 4) // 2
+    mean = table.mean(axis=0)
+    A, C = table[:, 0], table[:, 1]
+    place = int(np.abs(mean[4 + levels :] - mean[1]).argmin())
+    level = int(np.abs(mean[4 : 4 + levels] - mean[0]).argmin())
+    dear = max(float(mean[4 + levels + level]), 1e-12)
+    pulls = (
+        A - table[:, 4 + place] - (mean[0] - mean[4 + place]),
+        (C - table[:, 4 + levels + level]) / dear,
+        A - table[:, 2],
+        (C - table[:, 3]) / mean[3],
+    )
+    groups = int(clusters.max()) + 1
+    gain, saving, change, spared = (_one_more(pull, clusters, groups) for pull in pulls)
+    floor = np.sqrt(0.2) / groups
+    return np.array([floor, floor * whole[1], saving, gain, change, spared])
+
+
+def _one_more(pulls: Array, clusters: Counts, groups: int) -> float:
+    moves = np.abs(np.bincount(clusters, pulls, minlength=groups)) * groups / pulls.size
+    m = (UNIT + (moves**3).sum()) / (UNIT + moves.sum())
+    return float(np.sqrt(m)) / groups
+
+
+def _compared(means: Array) -> tuple[Array, Array]:
+    """Return the FIGURES (rows, 6), and where no uniform budget reaches the accuracy (rows,).
+
+    `means` (rows, 4 + 2 spends) are accuracy, spend, the target's, and the uniform's accuracies
+    and spends.
+    """
+    levels = (means.shape[1] - 4) // 2
+    A, C, goal, paid = means[:, :4].T
+    UA, UC = means[:, 4 : 4 + levels], means[:, 4 + levels :]
     best = np.maximum.accumulate(UA, axis=1)
     rows = np.arange(A.size)
     after = (best < A[:, None]).sum(axis=1)
@@ -327,4 +371,5 @@ def _compared(means: Array) -> tuple[Array, Array, Array, Array, Array]:
     gap = UC[rows, step] - UC[rows, left]
     part = np.clip((C - UC[rows, left]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
     level = UA[rows, left] + part * (UA[rows, step] - UA[rows, left])
-    return A, C, 1.0 - C / cost, A - level, beyond.astype(float)
+    found = [A, C, 1.0 - C / cost, A - level, A - goal, 1.0 - C / paid]
+    return np.column_stack(found), beyond
