@@ -84,7 +84,7 @@ class Pool:
     @property
     def n(self) -> int:
         """Draws of a problem."""
-        return self.right.shape[1]
+        return int(self.right.shape[1])
 
     def reach(self, verifier: str) -> int:
         """Return up to which draw the verifier judged: all that it has, if it scored any."""
@@ -143,8 +143,7 @@ class Visits:
 
     def seen(self, values: Array | Counts) -> Array:
         """Return a pool's table (problems, n) in the visits' orders, (visits, n)."""
-        found: Array = values[self.problem[:, None], self.order]
-        return found
+        return np.asarray(values[self.problem[:, None], self.order], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -193,8 +192,8 @@ def pooled(visits: Visits, asked: tuple[int, ...] = ()) -> Menu:
     """Return the arms over a pool's draws: one pass, votes, best-of-n, and rules that stop early.
 
     A vote is made where draws have answers, best-of-n by each verifier that judged the whole pool.
-    Votes stop when sure of their leader (Adaptive-Consistency, Aggarwal et al. 2023, arXiv 2305.11860);
-    "verified-stop" takes the first draw that its verifier accepts, else the best of all.
+    Votes stop when sure of their leader (Adaptive-Consistency, Aggarwal et al. 2023, arXiv
+    2305.11860); "verified-stop" takes the first draw that its verifier accepts, else the best of all.
     """
     pool, n = visits.pool, visits.pool.n
     right = visits.seen(pool.right)
@@ -223,9 +222,7 @@ def pooled(visits: Visits, asked: tuple[int, ...] = ()) -> Menu:
         check = visits.seen(pool.checking[verifier])
         last, every = np.maximum.accumulate(wait + check, axis=1), np.cumsum(wait + check, axis=1)
         name = ORACLE if verifier == GRADE else f"{BEST}:{verifier}"
-        found += [
-            _column(Arm(name, k, verifier=verifier), chosen, total, last, k) for k in ks[1:]
-        ]
+        found += [_column(Arm(name, k, verifier=verifier), chosen, total, last, k) for k in ks[1:]]
         known = scores[~np.isnan(scores)]
         for level in np.unique(np.quantile(known, ACCEPTED, method="higher")) if known.size else ():
             if level <= known.min():
@@ -249,9 +246,9 @@ def _votes(visits: Visits) -> tuple[Array, Counts, Counts]:
     return won, lead, second
 
 
-def others(cells: Cells, axis: str, task_class: str, model: str, problems: pd.Index) -> Iterator[
-    tuple[Arm, Array, Array, Array]
-]:
+def others(
+    cells: Cells, axis: str, task_class: str, model: str, problems: pd.Index
+) -> Iterator[tuple[Arm, Array, Array, Array]]:
     """Yield the strategies that are not made of a pool's draws: arm, accuracy, spend, seconds.
 
     Each (problems,), NaN where a problem lacks it. An oracle is no arm, nor are thinking budgets
@@ -329,11 +326,15 @@ def charged(menu: Menu, visits: Visits | None, pilot: int, verifier: str | None)
 
 
 def waited(menu: Menu, visits: Visits | None, pilot: int) -> Array:
-    """Return each arm's seconds after a pilot (visits, arms): the pilot, then what is left.
+    """Return each arm's seconds after a pilot, (visits, arms).
 
-    A pilot's draws are made at once and then waited for; so are the draws that follow it.
+    A pilot's draws are made at once and waited for; an arm that draws more then takes as long as
+    it would without the pilot, so a little is counted twice.
     """
     if visits is None or not pilot or visits.pool.seconds is None:
         return menu.seconds
     first = visits.seen(visits.pool.seconds)[:, :pilot].max(axis=1)[:, None]
-    return np.where(menu.draws > pilot, first + menu.seconds, np.maximum(first, menu.seconds))
+    found: Array = np.where(
+        menu.draws > pilot, first + menu.seconds, np.maximum(first, menu.seconds)
+    )
+    return found

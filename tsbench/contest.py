@@ -25,8 +25,8 @@ from tsbench.savings import (
     Target,
     Uniform,
     held_out,
-    savings,
     saved,
+    savings,
 )
 
 Array = NDArray[np.float64]
@@ -210,8 +210,8 @@ class Contest:
             remarks.append("no verifier: the middle tier votes")
         if not hard:
             remarks.append("no search was run: that tier is dropped")
-        sets = (np.array(part, dtype=np.int64) for part in (easy, middle, hard))
-        return Tiers(*sets), tuple(remarks)
+        first, second, third = (np.array(part, dtype=np.int64) for part in (easy, middle, hard))
+        return Tiers(first, second, third), tuple(remarks)
 
     def _kind(self, arm: int) -> str:
         return self.menu.arms[arm].strategy.partition(" (")[0].partition(":")[0]
@@ -293,7 +293,14 @@ class Contest:
         best = self._best(goal, held, np.ones(self.fold.size, dtype=bool))
         mine = held[best]
         found = Held(
-            arrays[0], arrays[1], mine.inside, np.array(refits), mine.rule, mine.price, arm, arrays[2]
+            arrays[0],
+            arrays[1],
+            mine.inside,
+            np.array(refits),
+            mine.rule,
+            mine.price,
+            arm,
+            arrays[2],
         )
         return best, found
 
@@ -325,17 +332,13 @@ class Contest:
             "flags": "; ".join(flags),
         }
 
-    def savings(
-        self, goal: Goal, accuracy: Array, spend: Array, refits: Array | None
-    ) -> Savings:
+    def savings(self, goal: Goal, accuracy: Array, spend: Array, refits: Array | None) -> Savings:
         """Return a policy beside the best uniform budget and the goal's."""
         target = None
         if goal.arm is not None:
             Z, C = (self.bench.mean(t[:, goal.arm]) for t in (self.menu.Z, self.menu.C))
             target = Z, C
-        return savings(
-            accuracy, spend, self.against, self.clusters, refits, target, seed=self.seed
-        )
+        return savings(accuracy, spend, self.against, self.clusters, refits, target, seed=self.seed)
 
     def bound(self, goal: Goal) -> dict[str, object]:
         """Return the row of the oracle, which knows every problem's own curve."""
@@ -347,7 +350,7 @@ class Contest:
         best = (Z - price[:, None, None] * C).argmax(axis=2)
         rows = np.arange(len(Z))
         met = np.array([(Z[rows, b].mean(), C[rows, b].mean()) for b in best])
-        chosen = best[target.pick(*met.T, price)]
+        chosen = best[target.pick(met[:, 0], met[:, 1], price)]
         found = self.savings(goal, Z[rows, chosen], C[rows, chosen], None)
         flags = "no policy: it sees each problem's own curve, with the noise in it"
         return self.labelled(goal, BOUND, None, found) | {
@@ -388,7 +391,8 @@ class Contest:
         if np.isnan(found.saving.low):
             yield "no interval: one problem or cluster"
         elif len(self.problems) < ENOUGH:
-            yield f"interval of {len(self.problems)} problems: below {ENOUGH:,} it may be too narrow"
+            count = len(self.problems)
+            yield f"interval of {count} problems: below {ENOUGH:,} it may be too narrow"
 
     def tiers_used(self, entrant: Entrant, rule: Rule) -> Iterator[str]:
         """Yield which tiers earned their place, for the tiers alone."""
@@ -396,12 +400,10 @@ class Contest:
             family, used = entrant.family, set(rule.arms[:-1])
             sets = (family.easy, family.middle, family.hard)
             names = [n for n, arms in zip(TIERS, sets, strict=True) if used & set(map(int, arms))]
-            left = [
-                n for n, arms in zip(TIERS, sets, strict=True) if arms.size and n not in names
-            ]
+            left = [n for n, arms in zip(TIERS, sets, strict=True) if arms.size and n not in names]
             yield f"tiers kept: {', '.join(names)}"
             if left:
-                yield f"dropped, since leaving them out loses no more than its error: {', '.join(left)}"
+                yield f"tiers dropped, as they gain no more than their error: {', '.join(left)}"
 
     def part(self, goal: Goal, entrant: Entrant, held: Held, row: dict[str, object]) -> Part:
         """Return the routed policy of a goal, as policy.json has it."""

@@ -96,12 +96,17 @@ class Calibration:
             index = start + ((X - centre) / scale) @ slopes
             curve = IsotonicRegression(y_min=SURE, y_max=1.0 - SURE, out_of_bounds="clip")
             curve.fit(index, y, w)
-            knots = tuple(zip(curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist(), strict=True))
+            knots = tuple(
+                zip(curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist(), strict=True)
+            )
         return cls(
             names,
-            *(tuple(map(float, part)) for part in (centre, scale, slopes)),
+            tuple(centre.tolist()),
+            tuple(scale.tolist()),
+            tuple(slopes.tolist()),
             start,
-            *(tuple(map(float, part)) for part in (X.min(axis=0), X.max(axis=0))),
+            tuple(X.min(axis=0).tolist()),
+            tuple(X.max(axis=0).tolist()),
             knots,
         )
 
@@ -144,7 +149,7 @@ def prompt_features(text: str) -> dict[str, float]:
 
 
 def agreement_features(answers: Sequence[str | None]) -> dict[str, float]:
-    """Return how m pilot draws agree: the leader's share, distinct answers, and those that gave one.
+    """Return how m pilot draws agree: the leader's share, distinct answers, and answers given.
 
     All are shares of m. A draw without an answer agrees with none.
     """
@@ -209,7 +214,9 @@ def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _useful(table: pd.DataFrame) -> pd.DataFrame:
     """Return the features that nearly all visits have and that are not the same for all."""
     table = table.reset_index(drop=True)
-    kept = [c for c in table if table[c].notna().mean() >= SHARED and table[c].nunique() > 1]
+    kept = [
+        c for c in table if table[c].notna().mean() >= SHARED and np.ptp(table[c].dropna()) > 0.0
+    ]
     return table[kept]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,11 +77,21 @@ class Rule:
 
     def merged(self) -> Rule:
         """Return the same rule without edges between bins of equal arms."""
-        kept = [i for i, (a, b) in enumerate(zip(self.arms, self.arms[1:-1], strict=False)) if a != b]
+        kept = [
+            i for i, (a, b) in enumerate(zip(self.arms, self.arms[1:-1], strict=False)) if a != b
+        ]
         arms = [self.arms[0], *(self.arms[i + 1] for i in kept), self.arms[-1]]
         return Rule(tuple(self.edges[i] for i in kept), tuple(arms))
 
 
+Mask = tuple[bool, bool, bool]
+"""Which of the tiers, easy, middle and hard, may be used."""
+MASKS: list[Mask] = [
+    (easy, middle, hard)
+    for easy in (True, False)
+    for middle in (True, False)
+    for hard in (True, False)
+]
 Family = Callable[[Seen, Array], list[Rule]]
 """A way of fitting: a rule for each price of a unit of spend, in accuracy."""
 
@@ -166,7 +175,7 @@ class Tiers:
     easy: Counts
     middle: Counts
     hard: Counts
-    only: tuple[bool, bool, bool] | None = None
+    only: Mask | None = None
 
     def __call__(self, seen: Seen, price: Array) -> list[Rule]:
         """Return the best two thresholds and the tiers' arms at each price.
@@ -181,9 +190,9 @@ class Tiers:
         found = {mask: self._fitted(seen, price, mask) for mask in set(earned)}
         return [found[mask][i] for i, mask in enumerate(earned)]
 
-    def earned(self, seen: Seen, price: Array) -> list[tuple[bool, bool, bool]]:
+    def earned(self, seen: Seen, price: Array) -> list[Mask]:
         """Return the tiers that earn their place at each price."""
-        masks = [mask for mask in product((True, False), repeat=3) if self._usable(mask)]
+        masks = [mask for mask in MASKS if self._usable(mask)]
         part = np.random.default_rng(seen.problems).permutation(seen.problems) % INNER
         worth = np.zeros((len(masks), price.size, seen.problems))
         for held in range(INNER):
@@ -203,11 +212,11 @@ class Tiers:
             chosen.append(masks[min(fits, key=lambda m: (sum(masks[m]), lost[m].mean()))])
         return chosen
 
-    def _usable(self, mask: tuple[bool, bool, bool]) -> bool:
+    def _usable(self, mask: Mask) -> bool:
         sets = (self.easy, self.middle, self.hard)
         return any(mask) and all(arms.size for arms, used in zip(sets, mask, strict=True) if used)
 
-    def _fitted(self, seen: Seen, price: Array, mask: tuple[bool, bool, bool]) -> list[Rule]:
+    def _fitted(self, seen: Seen, price: Array, mask: Mask) -> list[Rule]:
         """Return the best rules of the tiers in `mask`, over every pair of cuts at once."""
         edges = quantiles(seen.score, CUTS)
         T, tiers = len(edges) + 1, []
@@ -216,18 +225,19 @@ class Tiers:
         (hard, _), (middle, _), (easy, _) = tiers
         total = hard[:, 0, :, None] + middle + easy[:, None, :, T]
         place = total.reshape(price.size, -1).argmax(axis=1)
-        sets = [arms for arms, used in zip((self.easy, self.middle, self.hard), mask, strict=True) if used]
-        silent = [rule.arms[0] for rule in uniform(np.concatenate(sets))(seen, price)]
+        sets = zip((self.easy, self.middle, self.hard), mask, strict=True)
+        every = np.concatenate([arms for arms, used in sets if used])
+        silent = [rule.arms[0] for rule in uniform(every)(seen, price)]
         rules = []
         for p, at in enumerate(place):
             ends = (0, *map(int, divmod(int(at), T + 1)), T)
-            used = [
+            kept = [
                 (low, int(best[p, low, high]))
                 for (_, best), low, high in zip(tiers, ends, ends[1:], strict=False)
                 if high > low
             ]
-            starts = tuple(float(edges[low - 1]) for low, _ in used[1:])
-            rules.append(Rule(starts, (*(arm for _, arm in used), silent[p])).merged())
+            starts = tuple(float(edges[low - 1]) for low, _ in kept[1:])
+            rules.append(Rule(starts, (*(arm for _, arm in kept), silent[p])).merged())
         return rules
 
 
@@ -256,7 +266,8 @@ def greedy(Z: Array, C: Array, price: Array) -> Counts:
     line = hull(Z, C)
     gains = np.diff(Z[line]) / np.diff(C[line])
     steps = (gains[None, :] > price[:, None]).sum(axis=1)
-    return line[steps]
+    ends: Counts = line[steps]
+    return ends
 
 
 def hull(Z: Array, C: Array) -> Counts:
@@ -295,7 +306,8 @@ def quantiles(score: Array, count: int) -> Array:
     if not known.size:
         return np.empty(0)
     edges = np.unique(np.quantile(known, np.arange(1, count) / count, method="higher"))
-    return edges[edges > known.min()]
+    inner: Array = edges[edges > known.min()]
+    return inner
 
 
 def _means(seen: Seen, arms: Counts, edges: Array, *, sums: bool = False) -> tuple[Array, Array]:

@@ -134,7 +134,9 @@ class Policy:
         part = self.part(task_class, model)
         if part is None:
             known = ", ".join(dict.fromkeys(p.task_class for p in self.parts))
-            return Choice(self.fallback, fallback=f"class {task_class!r} is unknown; known: {known}")
+            return Choice(
+                self.fallback, fallback=f"class {task_class!r} is unknown; known: {known}"
+            )
         return part.choose(features)
 
 

@@ -167,8 +167,7 @@ def _pool(draws: pd.DataFrame, marks: pd.DataFrame, reading: Reading, who: str) 
     Q = len(draws) // n
 
     def grid(values: pd.Series[float]) -> Array:
-        table: Array = values.to_numpy(float).reshape(Q, n)
-        return table
+        return np.asarray(values, dtype=np.float64).reshape(Q, n)
 
     status = draws["status"] if "status" in draws else pd.Series("ok", draws.index)
     blank = draws["correct"].isna() | status.isin(BLANK)
@@ -176,10 +175,12 @@ def _pool(draws: pd.DataFrame, marks: pd.DataFrame, reading: Reading, who: str) 
     answer, worth = _answers(draws, blank, right, name, reading.blank)
     spend = _filled(grid(draws["spend"]))
     if spend is None:
-        raise ValueError(f"{who}: no draw's {reading.axis} are known; allowed are {', '.join(AXES)}.")
+        raise ValueError(
+            f"{who}: no draw's {reading.axis} are known; allowed are {', '.join(AXES)}."
+        )
     waited = _filled(grid(draws["seconds"])) if "seconds" in draws else None
     traits = {
-        "first_log_tokens": np.log2(1.0 + _tokens(draws)),
+        "first_log_tokens": (1.0 + _tokens(draws)).map(np.log2),
         "first_logprob": draws.get("logprob_mean"),
         "first_confidence": draws.get("confidence"),
         "first_answered": (~blank).astype(float),

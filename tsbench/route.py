@@ -23,7 +23,7 @@ from tsbench.cells import ALL, Cells, cells_of_outcomes
 from tsbench.contest import BOUND, ROUTED, Contest, Economy
 from tsbench.cost import Price, Prices
 from tsbench.difficulty import estimates, measured
-from tsbench.estimates import ORACLE
+from tsbench.estimates import MAJORITY, ORACLE
 from tsbench.fit import batches, checked_outcomes
 from tsbench.limits import limit_table, limits
 from tsbench.policy import Part, Policy
@@ -34,8 +34,6 @@ Counts = NDArray[np.int64]
 
 LEAST = 10
 """The fewest problems of a class that a policy is fitted to."""
-MADE_HERE = ("single", "maj@k", "best-of-n", "pass@k", "adaptive-vote")
-"""Strategies of a run that are made anew from its draws, so that a pilot is part of them."""
 SHOWN = {
     "accuracy": ("change", "spared", "saving"),
     "spend": ("change", "gain"),
@@ -116,9 +114,8 @@ class Route:
             return self._route()
 
     def _route(self) -> pd.DataFrame:
-        rows, parts, judged, reliable, verdicts, silent = [], [], [], [], [], []
+        routes, parts, judged, reliable, verdicts, silent = [], [], [], [], [], []
         for contest, coverage in self.contests():
-            who = {"task_class": contest.task_class, "model": contest.model, "axis": contest.axis}
             if len(contest.problems) < LEAST:
                 silent.append(
                     f"{contest.task_class}, {contest.model}: {len(contest.problems)} problems, and "
@@ -126,71 +123,43 @@ class Route:
                 )
                 continue
             table, found = contest.run(self.targets)
-            rows.append(table)
+            difficulty, reliability = judgement(contest)
+            routes.append(table)
             parts.append(found[0])
-            mine = []
-            for estimate in contest.estimates:
-                figures, bins = measured(
-                    estimate,
-                    contest.right(estimate),
-                    contest.problem,
-                    contest.fold,
-                    contest.kind,
-                    seed=self.seed,
-                )
-                whole = contest.charge(estimate).mean(axis=0)
-                single = contest.menu.where(strategy=SINGLE)
-                cost = float(whole[single[0]]) if single.size else float(whole.max())
-                label = who | {"estimate": estimate.name, "calibration": contest.kind}
-                mine.append(
-                    label
-                    | {"pilot": estimate.pilot, "features": ", ".join(estimate.table)}
-                    | {"over_one_pass": cost, "charged": float(whole.min())}
-                    | figures
-                    | {"n_problems": len(contest.problems)}
-                )
-                reliable.append(bins.assign(**label))
-            judged += mine
-            verdicts.append(limits(contest, table, pd.DataFrame(mine), coverage))
-        if not rows:
+            judged.append(difficulty)
+            reliable.append(reliability)
+            verdicts.append(limits(contest, table, difficulty, coverage))
+        if not routes:
             raise ValueError(f"no class has a policy: {'; '.join(silent) or 'no draw was found'}.")
-        return self.write(
-            pd.concat(rows, ignore_index=True),
-            parts,
-            {
-                "difficulty": pd.DataFrame(judged),
-                "reliability": pd.concat(reliable, ignore_index=True) if reliable else pd.DataFrame(),
-                "limits": limit_table(verdicts),
-            },
-            silent,
-        )
+        tables = {
+            "routes": pd.concat(routes, ignore_index=True),
+            "difficulty": pd.concat(judged, ignore_index=True),
+            "reliability": pd.concat(reliable, ignore_index=True),
+            "limits": limit_table(verdicts),
+        }
+        self.write(tables, parts, silent)
+        return tables["routes"]
 
     def write(
-        self,
-        table: pd.DataFrame,
-        parts: Sequence[Part],
-        tables: Mapping[str, pd.DataFrame],
-        silent: Sequence[str],
-    ) -> pd.DataFrame:
-        """Write every file, print what was found, and return the table of policies."""
+        self, tables: Mapping[str, pd.DataFrame], parts: Sequence[Part], silent: Sequence[str]
+    ) -> None:
+        """Write every file and print what was found."""
         folder = Path(self.out or self.run or "runs/route")
         folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in {"routes": table, **tables}.items():
-            if len(frame):
-                frame.to_parquet(folder / f"{name}.parquet", index=False)
+        for name, frame in tables.items():
+            frame.to_parquet(folder / f"{name}.parquet", index=False)
         policy = Policy(self.axis, tuple(parts), Arm(SINGLE, 1), version("tsbench"))
         policy.save(folder / "policy.json")
         console = Console(width=None if sys.stdout.isatty() else 120)
         for line in silent:
             console.print(line)
-        for printed in printed_tables(table):
+        for printed in printed_tables(tables["routes"]):
             console.print(printed)
         for row in tables["limits"].to_dict("records"):
             who = f"{row['task_class']}, {row['model']}"
-            console.print(f"{who}: more {self.axis} pay: {row['pays']}; {row['reason']}.")
+            console.print(f"{who}: more {row['axis']} pay: {row['pays']}; {row['reason']}.")
             console.print(f"{who}: routing pays: {row['routing_pays']}; {row['routing_reason']}.")
         console.print(f"Policy: {folder / 'policy.json'}")
-        return table
 
     def contests(self) -> Iterator[tuple[Contest, Array | None]]:
         """Yield each class and model with the chance that any of its draws is right."""
@@ -198,47 +167,50 @@ class Route:
         if self.outcomes:
             yield from self.of_outcomes(cells)
             return
-        source = self.samples or f"{self.run}/samples"
-        wanted = {*READ, *self.difficulty}
-        table = pd.concat(
-            batches(source, self.columns or {}, self.constants or {}, wanted), ignore_index=True
-        )
-        table = self.prompted(table)
-        for name in self.difficulty:
-            if name not in table:
-                raise ValueError(
-                    f"difficulty has {name!r}, which is no column; found {', '.join(table)}."
-                )
+        table = self.draws()
         axis = self.known_axis(table)
+        prices = self.prices(table)
         reading = Reading(
-            axis, self.prices(table), self.scored_by, self.grade_known, self.difficulty, self.blank
+            axis, prices, self.scored_by, self.grade_known, self.difficulty, self.blank
         )
         for task_class, model, pool in pools(table, reading):
-            visits = Visits.of(pool, self.seed)
-            menu = pooled(visits, tuple(self.targets))
-            made = {arm.strategy for arm in menu.arms}
+            plain = {arm.strategy for arm in pooled(Visits.of(pool, 0)).arms}
             rest = {
                 n: c
                 for n, c in cells.items()
-                if n[3] not in made and n[3].partition(":")[0] not in ("pass@k", "single", "maj@k")
+                if n[3] not in plain and n[3] not in (ORACLE, SINGLE, MAJORITY)
             }
             extra = list(others(rest, axis, task_class, model, pool.problems.index))
-            kept = np.flatnonzero(
-                ~np.isnan([Z for _, Z, _, _ in extra]).any(axis=0)
-                if extra
-                else np.ones(len(pool.problems), dtype=bool)
-            )
-            if kept.size < len(pool.problems):
-                pool = pool.at(kept)
-                visits = Visits.of(pool, self.seed)
-                menu = pooled(visits, tuple(self.targets))
-                extra = [(arm, Z[kept], C[kept], S[kept]) for arm, Z, C, S in extra]
-            menu = joined(menu, visits.problem, extra)
+            kept = complete(extra, len(pool.problems))
+            extra = [(arm, Z[kept], C[kept], S[kept]) for arm, Z, C, S in extra]
+            pool = pool.at(kept)
+            visits = Visits.of(pool, self.seed)
+            menu = joined(pooled(visits, tuple(self.targets)), visits.problem, extra)
             found = estimates(pool.problems, visits, self.difficulty, self.pilots)
             yield (
                 self.contest(task_class, model, axis, pool.problems, visits, menu, found),
                 pool.right.max(axis=1),
             )
+
+    def draws(self) -> pd.DataFrame:
+        """Return the table of draws, with each problem's prompt where a run has kept it."""
+        source = self.samples or f"{self.run}/samples"
+        wanted = {*READ, *self.difficulty}
+        read = batches(source, self.columns or {}, self.constants or {}, wanted)
+        table = pd.concat(read, ignore_index=True)
+        prompts = Path(self.run or "", "problems.parquet")
+        if self.run and prompts.is_file():
+            known = pd.read_parquet(prompts, columns=["task", "problem_id", "prompt"])
+            table = table.merge(known, on=["task", "problem_id"], how="left")
+        self.check(table)
+        return table
+
+    def check(self, table: pd.DataFrame) -> None:
+        """Raise ValueError where a column that should say how hard a problem is is not there."""
+        for name in self.difficulty:
+            if name not in table:
+                found = ", ".join(map(str, table.columns))
+                raise ValueError(f"difficulty has {name!r}, which is no column; found {found}.")
 
     def contest(
         self,
@@ -283,30 +255,26 @@ class Route:
         """Yield the contests of an outcomes file: one visit a problem, estimates by column alone."""
         read = batches(str(self.outcomes), self.columns or {}, self.constants or {})
         table = pd.concat(read, ignore_index=True)
-        task = table["task"] if "task" in table else ""
-        table["name"] = pd.Series(task, table.index).astype(str) + "/" + table["problem_id"].astype(str)
-        for name in self.difficulty:
-            if name not in table:
-                raise ValueError(
-                    f"difficulty has {name!r}, which is no column; found {', '.join(table)}."
-                )
+        self.check(table)
+        names = table["problem_id"].astype(str)
+        table["name"] = (table["task"].astype(str) if "task" in table else "") + "/" + names
         for task_class, model in dict.fromkeys((n[0], n[2]) for n in cells if n[1] == ALL):
-            mine = {n: c for n, c in cells.items() if (n[0], n[1], n[2]) == (task_class, ALL, model)}
-            every = pd.Index(dict.fromkeys(p for c in mine.values() for p in c.problems))
+            mine = {n: c for n, c in cells.items() if n[:3] == (task_class, ALL, model)}
+            every = pd.Index(dict.fromkeys(p for cell in mine.values() for p in cell.problems))
             rest = list(others(mine, self.axis, task_class, model, every))
             if not rest:
                 raise ValueError(
-                    f"{task_class}, {model}: no strategy that can be deployed has known {self.axis}."
+                    f"{task_class}, {model}: no strategy that can be deployed has known "
+                    f"{self.axis}."
                 )
-            kept = np.flatnonzero(~np.isnan([Z for _, Z, _, _ in rest]).any(axis=0))
+            kept = complete(rest, len(every))
             rest = [(arm, Z[kept], C[kept], S[kept]) for arm, Z, C, S in rest]
             first = table[table["task_class"].astype(str) == task_class].drop_duplicates("name")
             labels = [c for c in ("stratum", "cluster", "prompt", *self.difficulty) if c in table]
             problems = first.set_index("name")[labels].reindex(every[kept])
             menu = joined(None, np.arange(kept.size), rest)
             found = estimates(problems, None, self.difficulty, self.pilots)
-            oracle = mine.get((task_class, ALL, model, ORACLE))
-            top = None
+            oracle, top = mine.get((task_class, ALL, model, ORACLE)), None
             if oracle is not None:
                 rows = oracle.problems.get_indexer(every[kept])
                 top = oracle.Z[rows[rows >= 0], -1]
@@ -318,14 +286,6 @@ class Route:
         if self.axis == "tokens" and not any(table[c].notna().any() for c in tokens):
             return "asks"
         return self.axis
-
-    def prompted(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows with their problem's prompt, where the run has problems.parquet."""
-        path = Path(self.run or "", "problems.parquet")
-        if not self.run or not path.is_file():
-            return table
-        prompts = pd.read_parquet(path, columns=["task", "problem_id", "prompt"])
-        return table.merge(prompts, on=["task", "problem_id"], how="left")
 
     def prices(self, table: pd.DataFrame) -> Prices | None:
         """Return what a run's tokens cost, by its manifest; None for a table."""
@@ -344,6 +304,50 @@ class Route:
             for name, judge in read.get("judges", {}).items()
         }
         return Prices(Price(params[0], dollars_in, dollars_out), judges)
+
+
+def complete(arms: Sequence[tuple[Arm, Array, Array, Array]], problems: int) -> Counts:
+    """Return the problems that every arm has."""
+    known = np.ones(problems, dtype=bool)
+    for _, Z, _, _ in arms:
+        known &= ~np.isnan(Z)
+    return np.flatnonzero(known)
+
+
+def judgement(contest: Contest) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return each estimate's row: what it tells and what it costs; and its reliability by bin.
+
+    `over_one_pass` is what it adds to one pass's spend, `charged` to that of the arm that reuses
+    most of it.
+    """
+    rows, bins = [], [pd.DataFrame(columns=["task_class", "model", "estimate"])]
+    for estimate in contest.estimates:
+        figures, found = measured(
+            estimate,
+            contest.right(estimate),
+            contest.problem,
+            contest.fold,
+            contest.kind,
+            seed=contest.seed,
+        )
+        label = {
+            "task_class": contest.task_class,
+            "model": contest.model,
+            "axis": contest.axis,
+            "estimate": estimate.name,
+            "calibration": contest.kind,
+        }
+        charge = contest.charge(estimate).mean(axis=0)
+        cheapest = int(contest.menu.C.mean(axis=0).argmin())
+        rows.append(
+            label
+            | {"pilot": estimate.pilot, "features": ", ".join(map(str, estimate.table))}
+            | {"over_one_pass": float(charge[cheapest]), "charged": float(charge.min())}
+            | figures
+            | {"n_problems": len(contest.problems)}
+        )
+        bins.append(found.assign(**label))
+    return pd.DataFrame(rows), pd.concat(bins, ignore_index=True)
 
 
 def printed_tables(found: pd.DataFrame) -> Iterator[Table]:

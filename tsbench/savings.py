@@ -161,14 +161,14 @@ def held_out(
         score = scored(learnt)
         rules, met = path(Seen(bench.problem, score, bench.Z, C).at(learnt), family, price)
         for t, target in enumerate(targets):
-            chosen = rules[target(learnt).pick(*met.T, price)].choose(score)
+            chosen = rules[target(learnt).pick(met[:, 0], met[:, 1], price)].choose(score)
             arm[t, inside] = chosen[inside]
             refits[t].append((bench.Z[rows, chosen].mean(), C[rows, chosen].mean()))
     score = scored(every)
     rules, met = path(Seen(bench.problem, score, bench.Z, C), family, price)
     found = []
-    for t, target in enumerate(fixed):
-        place = target.pick(*met.T, price)
+    for t, goal in enumerate(fixed):
+        place = goal.pick(met[:, 0], met[:, 1], price)
         own = rules[place].choose(score)
         found.append(
             Held(
@@ -282,7 +282,8 @@ def savings(
     mean = table.mean(axis=0)
     whole, beyond = _compared(mean[None, :])
     if groups < 2:
-        return Savings(*(Interval(float(v), np.nan, np.nan) for v in whole[0]), float(beyond[0]))
+        alone = [Interval(float(v), np.nan, np.nan) for v in whole[0]]
+        return _figures(alone, float(beyond[0]))
     sums = np.zeros((groups, table.shape[1]))
     np.add.at(sums, clusters, table)
     size = np.bincount(clusters, minlength=groups).astype(float)
@@ -300,7 +301,12 @@ def savings(
         _interval(float(value), draws, float(more), widen)
         for value, draws, more in zip(whole[0], drawn.T, extra, strict=True)
     ]
-    return Savings(*found, float(beyond.mean()))
+    return _figures(found, float(beyond.mean()))
+
+
+def _figures(found: list[Interval], beyond: float) -> Savings:
+    accuracy, spend, saving, gain, change, spared = found
+    return Savings(accuracy, spend, saving, gain, change, spared, beyond)
 
 
 def saved(accuracy: float, spend: float, Z: Array, C: Array) -> tuple[float, float]:
@@ -313,7 +319,9 @@ def saved(accuracy: float, spend: float, Z: Array, C: Array) -> tuple[float, flo
 def _interval(value: float, drawn: Array, extra: float, widen: float) -> Interval:
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     below, above = widen * max(value - low, 0.0), widen * max(high - value, 0.0)
-    return Interval(value, value - float(np.hypot(below, extra)), value + float(np.hypot(above, extra)))
+    return Interval(
+        value, value - float(np.hypot(below, extra)), value + float(np.hypot(above, extra))
+    )
 
 
 def _doubts(table: Array, clusters: Counts, whole: Array) -> Array:
@@ -366,7 +374,7 @@ def _compared(means: Array) -> tuple[Array, Array]:
     share = np.where(rise > 0, (A - best[rows, low]) / np.where(rise > 0, rise, 1.0), 1.0)
     share = np.where(beyond | (high == 0), 1.0, np.clip(share, 0.0, 1.0))
     cost = UC[rows, low] + share * (UC[rows, high] - UC[rows, low])
-    step = np.clip((UC < C[:, None]).sum(axis=1), 1, levels - 1) if levels > 1 else rows * 0
+    step = np.clip((C[:, None] > UC).sum(axis=1), 1, levels - 1) if levels > 1 else rows * 0
     left = np.maximum(step - 1, 0)
     gap = UC[rows, step] - UC[rows, left]
     part = np.clip((C - UC[rows, left]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)

@@ -116,7 +116,9 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         optimism=("optimism", "mean"),
         datasets=("error", "size"),
     )
-    return found.round({"true_saving": 1, "bias": 1, "spread": 1, "covered": 3, "optimism": 1}).reset_index()
+    return found.round(
+        {"true_saving": 1, "bias": 1, "spread": 1, "covered": 3, "optimism": 1}
+    ).reset_index()
 
 
 def results(
