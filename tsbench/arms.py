@@ -193,7 +193,7 @@ def pooled(visits: Visits, asked: tuple[int, ...] = ()) -> Menu:
 
     A vote is made where draws have answers, best-of-n by each verifier that judged the whole pool.
     Votes stop when sure of their leader (Adaptive-Consistency, Aggarwal et al. 2023, arXiv
-    2305.11860); "verified-stop" takes the first draw that its verifier accepts, else the best of all.
+    2305.11860); "verified-stop" takes the first draw that its verifier accepts, else the best.
     """
     pool, n = visits.pool, visits.pool.n
     right = visits.seen(pool.right)

@@ -1,4 +1,4 @@
-"""policy.json: what `tsbench route` learnt, and the arm that it chooses for a problem's features."""
+"""policy.json: what `tsbench route` learnt, and the arm that it chooses for a problem."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Part:
     remarks: tuple[str, ...] = ()
 
     def choose(self, features: Mapping[str, Any]) -> Choice:
-        """Return the arm for a problem of this class; the fallback where a feature is not as seen."""
+        """Return the arm for a problem of this class, the fallback for features not as seen."""
         if self.calibration is None:
             return Choice(self.arms[0], 0)
         given = coded(features, self.calibration.features)
@@ -117,11 +117,10 @@ class Policy:
         temporary.replace(path)
 
     def part(self, task_class: str | None, model: str | None = None) -> Part | None:
-        """Return the part of a class, None where there is none; the only one where none is named."""
-        mine = [p for p in self.parts if model is None or p.model == model] or list(self.parts)
-        if task_class is None:
-            return mine[0] if len(mine) == 1 else None
-        return next((p for p in mine if p.task_class == task_class), None)
+        """Return the part of a class and model, None where none fits or, unnamed, many do."""
+        mine = [p for p in self.parts if model is None or p.model == model]
+        mine = [p for p in mine if task_class is None or p.task_class == task_class]
+        return mine[0] if len(mine) == 1 else None
 
     def choose(self, features: Mapping[str, Any]) -> Choice:
         """Return the arm for one problem.
@@ -133,10 +132,9 @@ class Policy:
         task_class, model = features.get("task_class"), features.get("model")
         part = self.part(task_class, model)
         if part is None:
-            known = ", ".join(dict.fromkeys(p.task_class for p in self.parts))
-            return Choice(
-                self.fallback, fallback=f"class {task_class!r} is unknown; known: {known}"
-            )
+            known = "; ".join(f"{p.task_class} with {p.model}" for p in self.parts)
+            asked = f"class {task_class!r}" + (f" with model {model!r}" if model else "")
+            return Choice(self.fallback, fallback=f"{asked} is not one of: {known}")
         return part.choose(features)
 
 

@@ -1,4 +1,4 @@
-"""From a table of draws to the pools that a policy is fitted on: problems in rows, draws in order."""
+"""From a table of draws to the pools that a policy is fitted on: a row per problem."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _plain(table: pd.DataFrame) -> pd.Series[bool]:
 
 
 def _judges(table: pd.DataFrame, draws: pd.DataFrame, reading: Reading) -> pd.DataFrame:
-    """Return a row for each draw and verifier that scored it: of, verifier, score, spend, seconds."""
+    """Return a row for each draw and verifier: of, verifier, score, spend and seconds."""
     columns = ["of", "verifier", "score", "spend", "seconds"]
     found = []
     if "kind" in table and "of" in table and (table["kind"] == "judge").any():

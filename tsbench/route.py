@@ -109,7 +109,7 @@ class Route:
             raise ValueError("qps and capacity go together: requests a second, and units a second.")
 
     def __call__(self) -> pd.DataFrame:
-        """Write policy.json and the tables (docs/files.md), print and return the policies' table."""
+        """Write policy.json and the tables (docs/files.md), print and return the policies."""
         with threadpool_limits(1, user_api="blas"):  # the matrices are small: threads only wait
             return self._route()
 
@@ -223,7 +223,7 @@ class Route:
         found: Any,
     ) -> Contest:
         """Return a class's contest with the limits of this command."""
-        labels = problems["cluster"] if "cluster" in problems else None
+        labels = problems.get("cluster")
         clusters = np.arange(len(problems))
         if labels is not None and labels.notna().any():
             names = labels.astype("string").fillna(pd.Series(problems.index, problems.index))
@@ -252,7 +252,7 @@ class Route:
         return cells_of_outcomes(checked_outcomes(pd.concat(read, ignore_index=True)))
 
     def of_outcomes(self, cells: Cells) -> Iterator[tuple[Contest, Array | None]]:
-        """Yield the contests of an outcomes file: one visit a problem, estimates by column alone."""
+        """Yield the contests of an outcomes file: one visit a problem, columns as estimates."""
         read = batches(str(self.outcomes), self.columns or {}, self.constants or {})
         table = pd.concat(read, ignore_index=True)
         self.check(table)
