@@ -161,7 +161,7 @@ def test_without_a_reference_that_passes_a_timeout_is_a_status(held, tmp_path):
     for given in (row, {**row, "canonical_solution": slow}):
         path = tmp_path / "rows.jsonl"
         path.write_text(json.dumps(given) + "\n")
-        task = benchmark("humaneval", path, "task.grader.timeout=1")
+        task = benchmark("humaneval", path, "task.grader.timeout=2")
         grade = task.grade(task.items(0, None)[0], slow)
         assert (grade.correct, grade.status) == (None, "timeout")
         assert grade.reason

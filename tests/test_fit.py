@@ -179,6 +179,14 @@ def test_flips_are_written_for_runs_that_are_right_or_wrong(tmp_path):
     assert (flipped["n"] == 30).all()
 
 
+def test_a_table_of_an_earlier_fit_does_not_outlive_it(tmp_path):
+    out = tmp_path / "a"
+    saved(pd.DataFrame({"verifier": ["gone"]}), out / "verifiers.parquet")
+    Fit(outcomes=saved(outcomes(), tmp_path / "o.parquet"), out=str(out))()
+    assert not (out / "verifiers.parquet").exists()
+    assert (out / "flips.parquet").exists()
+
+
 def test_ignored_thinking_budgets_are_said_and_written(tmp_path, capsys):
     run = tmp_path / "a"
     table = outcomes().assign(strategy="forced", thinking_tokens=50.0)

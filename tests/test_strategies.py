@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scripted import Said, Say, configs, play
 
 import tsbench.strategies as package
+from tsbench.strategies.base import rounds
 from tsbench.types import Ask, Draw, Judge, Strategy
 
 WORDS = st.sampled_from(["a", "b", "2", "Reply 1", "one and\n\ntwo", None])
@@ -85,6 +87,18 @@ class TestContract:
         each = thinking.budget if thinking else getattr(strategy, "steps", 1)
         assert len(steps) <= strategy.budget * each
         assert len(run.judges) <= len(run.draws)
+
+    @settings(max_examples=25, deadline=None)
+    @given(moves=MOVES)
+    def test_asks_in_at_most_the_rounds_that_it_says(self, config: Any, moves: list[Any]) -> None:
+        strategy, say = instantiate(config), script(moves)
+
+        def cut_where_it_says(ask: Ask, index: int) -> Said:
+            said = say(ask, index)
+            cut = isinstance(ask, Draw) and ask.max_tokens and said.finish == "length"
+            return replace(said, tokens=ask.max_tokens) if cut else said
+
+        assert len(play(strategy, cut_where_it_says).batches) <= rounds(strategy)
 
     def test_survives_replies_without_answers(self, config: Any) -> None:
         run = play(instantiate(config), lambda ask, index: Said())

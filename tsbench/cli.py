@@ -13,6 +13,7 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from tsbench.halt import Halted
 from tsbench.refusal import refusal
 
 HERE = Path(__file__).parent
@@ -45,9 +46,15 @@ def main() -> None:
 
 @contextmanager
 def one_sentence(command: str) -> Iterator[None]:
-    """End on a bad input with its sentence and exit code 2; let every other error through."""
+    """End on a bad input, a limit or a signal with a sentence; let every other error through."""
     try:
         yield
+    except KeyboardInterrupt:
+        print(f"tsbench {command}: ended by Ctrl-C; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except Halted as end:
+        print(f"tsbench {command}: {end}", file=sys.stderr)
+        sys.exit(end.code)
     except Exception as error:
         sentence = refusal(error, CONF, command)
         if sentence is None:

@@ -37,6 +37,8 @@ OURS = {*READ, *SPENDS, "score", "strategy", "budget", "replicate", "thinking_to
 """Our names of columns."""
 UNLIKE = ("key", "text", "thoughts", "params")
 """Columns whose words do not come again and again, so are not read as codes."""
+SOMETIMES = ("verifiers", "roc", "compositions", "flips", "compliance")
+"""Tables that only some runs have; those of an earlier fit do not outlive it."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,12 @@ class Fit:
         tables |= {"curves": lines, "knees": found, "matches": matched} | self._verifiers()
         composed = compositions(cells, lines, found["axis"].iloc[0], seed=self.seed)
         tables |= {"compositions": composed} if len(composed) else {}
-        for name, table in tables.items():
-            table.to_parquet(folder / f"{name}.parquet", index=False)
+        for name in (*tables, *(set(SOMETIMES) - set(tables))):
+            file = folder / f"{name}.parquet"
+            if name in tables:
+                tables[name].to_parquet(file, index=False)
+            else:
+                file.unlink(missing_ok=True)
         console = Console(width=None if sys.stdout.isatty() else 120)
         for line in (*weights(cells), *ignored(cells)):
             console.print(line)

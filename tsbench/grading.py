@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
+from itertools import islice
 
 from joblib import effective_n_jobs
 from pebble import ProcessExpired, ProcessPool
@@ -16,6 +17,9 @@ from tsbench.types import Grade, Item, Task
 
 SECONDS = 30.0
 """The longest that one reply may take to grade, where its task says nothing else."""
+TOGETHER = 2000
+"""Replies that are in memory at once."""
+READ = ["key", "task", "problem_id", "text", "status", "finish", "graded"]
 MEMORY = 4 * 2**30
 """Bytes of address space of a process that grades."""
 
@@ -28,25 +32,44 @@ class Graded:
     grade: Grade
 
 
-def grade(task: Task, items: Sequence[Item], store: Store, jobs: int) -> None:
+def grade(
+    task: Task,
+    items: Sequence[Item],
+    store: Store,
+    jobs: int,
+    ended: Callable[[], bool] = lambda: False,
+) -> None:
     """Grade what is answered and not graded yet; what a grader could not do is tried next time.
 
-    `jobs` are processes, as joblib counts them.
+    `jobs` are processes, as joblib counts them. Once it has `ended`, the rest is left ungraded.
     """
     by_id = {item.problem.id: item for item in items}
-    rows = [
+    rows = (
         row
-        for row in store
-        if row["task"] == task.name and not row["graded"] and row["problem_id"] in by_id
-    ]
-    work: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if row["status"] in ("ok", "sandbox_error", "error") and row["finish"] is not None:
-            work.setdefault((row["problem_id"], row["text"]), []).append(row)
-    asked = [(by_id[problem_id], text) for problem_id, text in work]
-    for same, found in zip(work.values(), graded(task, asked, jobs), strict=True):
+        for row in store.rows(READ)
+        if row["task"] == task.name
+        and not row["graded"]
+        and row["problem_id"] in by_id
+        and row["status"] in ("ok", "sandbox_error", "error")
+        and row["finish"] is not None
+    )
+    for same, found in together(task, by_id, rows, jobs):
         for row in same:
             store.update(row["key"], columns(found.grade))
+        if ended():
+            return
+
+
+def together(
+    task: Task, by_id: Mapping[str, Item], rows: Iterator[Row], jobs: int
+) -> Iterator[tuple[list[Row], Graded]]:
+    """Yield what becomes of replies, some at a time, equal ones of a problem together."""
+    while some := list(islice(rows, TOGETHER)):
+        work: dict[tuple[str, str], list[Row]] = {}
+        for row in some:
+            work.setdefault((row["problem_id"], row["text"]), []).append(row)
+        asked = [(by_id[problem_id], text) for problem_id, text in work]
+        yield from zip(work.values(), graded(task, asked, jobs), strict=True)
 
 
 def columns(grade: Grade) -> Row:

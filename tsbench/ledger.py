@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tsbench.cost import Prices
 from tsbench.estimates import WEIGHTED, estimates_by_score
+from tsbench.files import whole
 from tsbench.outcomes import best_of_outcomes, outcomes_from_samples, outcomes_of
 from tsbench.replay import replayed
 from tsbench.strategies import (
@@ -229,8 +230,10 @@ def as_run(
     rows: pd.DataFrame, strategy: Strategy, runs: Sequence[Outcome], prices: Prices
 ) -> pd.DataFrame:
     """Return a row for every run that was made; one that asked nothing has no known stratum."""
-    graded = {row["key"]: row for row in rows.to_dict("records")}
-    labels = {row["problem_id"]: row for row in graded.values()}
+    picks = {run.reply.key for run in runs if run.reply is not None}
+    graded = {row["key"]: row for row in records(rows[rows["key"].isin(picks)])}
+    ones = records(rows.drop_duplicates("problem_id", keep="last"))
+    labels = {row["problem_id"]: row for row in ones}
     silent = {**rows.iloc[0].to_dict(), "stratum": None}
     return pd.DataFrame(
         [
@@ -244,6 +247,12 @@ def as_run(
             for run in runs
         ]
     )
+
+
+def records(rows: pd.DataFrame) -> list[Row]:
+    """Return rows as mappings, None where a value is missing."""
+    known: Any = rows.astype(object).where(rows.notna(), None)
+    return list(known.to_dict("records"))
 
 
 def as_row(
@@ -320,9 +329,8 @@ def save(folder: Path, task: str, model: str, outcomes: Mapping[str, pd.DataFram
     into.mkdir(exist_ok=True)
     for name, table in outcomes.items():
         path = into / f"part-{slug(task, model, name)}.parquet"
-        temporary = path.with_suffix(".new")
-        table.to_parquet(temporary, index=False)
-        temporary.replace(path)
+        with whole(path) as temporary:
+            table.to_parquet(temporary, index=False)
 
 
 def slug(*names: str) -> str:

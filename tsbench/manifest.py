@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from tsbench.files import alone, whole
 
 PACKAGES = ("tsbench", "numpy", "scipy", "pandas", "pyarrow", "openai", "math-verify", "xllamacpp")
 FREE = frozenset(
@@ -51,9 +53,17 @@ def read(folder: Path) -> Manifest:
 
 def write(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest, complete or not at all."""
-    temporary = folder / f".manifest.{os.getpid()}"
-    temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True, default=str) + "\n")
-    temporary.replace(folder / "manifest.json")
+    with whole(folder / "manifest.json") as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True, default=str) + "\n")
+
+
+@contextmanager
+def changing(folder: Path) -> Iterator[Manifest]:
+    """Yield the folder's manifest to be changed, and write it; other processes wait meanwhile."""
+    with alone(folder / ".manifest.lock"):
+        known = read(folder)
+        yield known
+        write(folder, known)
 
 
 def flat(config: object, prefix: str = "") -> dict[str, object]:

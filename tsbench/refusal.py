@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from tsbench.sandbox import SandboxUnavailable
+from tsbench.store import StoreError
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What an operating system says where a disk is full, or may not be written."""
 
 
 def refusal(error: BaseException, conf: Path, command: str) -> str | None:
@@ -33,8 +38,10 @@ def refusal(error: BaseException, conf: Path, command: str) -> str | None:
         return f"{error.override!r} is not of the form key=value"
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
         return composition(error, conf, command)
-    if type(error) in (ValueError, SandboxUnavailable):
+    if type(error) in (ValueError, SandboxUnavailable, StoreError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return f"{error.filename or 'the disk'} cannot be written: {error.strerror or error}"
     return None
 
 

@@ -14,11 +14,11 @@ import pandas as pd
 from tsbench import manifest, strategies
 from tsbench.cost import Price, Prices
 from tsbench.fit import Fit
-from tsbench.grading import columns, graded
+from tsbench.grading import READ, columns, together
 from tsbench.ledger import POOLED, regraded, save, tables
 from tsbench.recipe import made, remade
 from tsbench.report import Report
-from tsbench.store import SCHEMA, Row, Store
+from tsbench.store import ANALYSED, Store
 from tsbench.sweep import described, probed, unique
 from tsbench.tasks.suite import Suite
 from tsbench.types import Item, Strategy, Task
@@ -65,7 +65,9 @@ class Regrade:
             for task, items in plan:
                 done[task.name] = again(task, items, store, self.jobs)
                 print(told(task.name, done[task.name]))
-                rewrite(folder, task.name, known, rows_of(task, items, store))
+                samples = store.frame(ANALYSED, task=task.name)
+                samples = samples[samples["problem_id"].isin(items)]
+                rewrite(folder, task.name, known, samples)
         self.remember(folder, known, tasks, done)
         if self.analyse:
             Fit(run=self.run, delta=self.delta, seed=self.seed)()
@@ -114,7 +116,7 @@ class Regrade:
 def tasks_of(known: manifest.Manifest, store: Store) -> dict[str, Any]:
     """Return how each task of a folder was made; None for the recipe where it does not say."""
     ids: dict[str, set[str]] = {}
-    for row in store:
+    for row in store.rows(["task", "problem_id"]):
         ids.setdefault(row["task"], set()).add(row["problem_id"])
     said = known.get("tasks", {})
     unsaid = {"recipe": None, "seed": known.get("seed", 0)}
@@ -126,7 +128,8 @@ def items_of(task: Task, known: manifest.Manifest, store: Store) -> dict[str, It
     entry = known["tasks"][task.name]
     items = unique(task.items(entry["seed"], entry["problems"]))
     by_id = {item.problem.id: item for item in items}
-    absent = {row["problem_id"] for row in store if row["task"] == task.name} - by_id.keys()
+    rows = store.rows(["task", "problem_id"])
+    absent = {row["problem_id"] for row in rows if row["task"] == task.name} - by_id.keys()
     if absent:
         raise ValueError(
             f"task: {task.name} has no problem {min(absent)!r}, to which the folder holds replies "
@@ -135,23 +138,22 @@ def items_of(task: Task, known: manifest.Manifest, store: Store) -> dict[str, It
     return by_id
 
 
-def rows_of(task: Task, items: Mapping[str, Item], store: Store) -> list[Row]:
-    """Return the rows of a task."""
-    return [row for row in store if row["task"] == task.name and row["problem_id"] in items]
-
-
 def again(
     task: Task, items: Mapping[str, Item], store: Store, jobs: int
 ) -> Counter[tuple[str, str]]:
     """Grade every whole reply of a task; return how many went from which verdict to which."""
-    work: dict[tuple[str, str], list[Row]] = {}
-    for row in rows_of(task, items, store):
-        whole = row["kind"] == "draw" and not row["partial"] and row["finish"] is not None
-        if whole and row["status"] not in NEVER:
-            work.setdefault((row["problem_id"], row["text"]), []).append(row)
-    asked = [(items[problem_id], text) for problem_id, text in work]
+    rows = (
+        row
+        for row in store.rows([*READ, "kind", "partial", "correct"])
+        if row["task"] == task.name
+        and row["problem_id"] in items
+        and row["kind"] == "draw"
+        and not row["partial"]
+        and row["finish"] is not None
+        and row["status"] not in NEVER
+    )
     counts: Counter[tuple[str, str]] = Counter()
-    for same, found in zip(work.values(), graded(task, asked, jobs), strict=True):
+    for same, found in together(task, items, rows, jobs):
         changes = columns(found.grade)
         if found.grade.status in ("ok", "unparsed"):
             changes["answer"] = found.answer
@@ -174,23 +176,16 @@ def told(name: str, counts: Counter[tuple[str, str]]) -> str:
     return f"{name}: {counts.total()} replies graded; {', '.join(moved) or 'none changed'}"
 
 
-def rewrite(folder: Path, name: str, known: manifest.Manifest, rows: Sequence[Row]) -> None:
-    """Write a task's outcomes by the grades that there are now.
+def rewrite(folder: Path, name: str, known: manifest.Manifest, samples: pd.DataFrame) -> None:
+    """Write a task's outcomes by the grades that its `samples` have now.
 
     A strategy over a pool of draws is evaluated anew; any other keeps the replies that it picked.
     """
     for job, before, pooled in outcomes_of(folder, name, known):
         model = str(before["model"].iloc[0])
         served = known["models"][model]
-        mine = pd.DataFrame(
-            [
-                row
-                for row in rows
-                if row["model"] == model
-                and (row["kind"] == "judge" or row["endpoint"] == served["endpoint"])
-            ],
-            columns=SCHEMA.names,
-        )
+        here = (samples["kind"] == "judge") | (samples["endpoint"] == served["endpoint"])
+        mine = samples[here & (samples["model"] == model)].reset_index(drop=True)
         if pooled is None:
             after = {str(before["strategy"].iloc[0]): regraded(mine, before)}
         else:

@@ -49,7 +49,7 @@ def means(drawn: pd.DataFrame, strategy: Strategy) -> dict[str, float]:
     first = drawn.iloc[0]
     problem = Problem(first["problem_id"], first["task"], first["task_class"], ())
     known: Any = drawn.astype(object).where(drawn.notna(), None)
-    replies = [as_reply(row) for row in known.to_dict("records")]
+    replies = [as_reply({"text": "", **row}) for row in known.to_dict("records")]
     worth = drawn.assign(tokens=drawn["completion_tokens"], asks=1.0)[ADDED].astype(float)
     paid = worth.fillna(worth.mean()).to_numpy()
     right = dict(zip(drawn["key"], drawn["correct"].fillna(0.0), strict=True))

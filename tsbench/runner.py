@@ -1,119 +1,92 @@
-"""Drives strategies against a model. The only asyncio beside the clients themselves."""
+"""Answers the asks of strategies, from the store or the model. The only asyncio beside clients."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from tsbench.models.base import Connected, Request, Response, Served, prompt_hash
+from tsbench.asks import (
+    Asks,
+    as_one,
+    as_reply,
+    fields,
+    hashed,
+    joined,
+    judging,
+    oracle,
+    seeded,
+    spanned,
+)
+from tsbench.driver import Numbered, Run, Tally, drive
+from tsbench.models.base import UNKNOWN, Connected, Request, Response, Served, prompt_hash
+from tsbench.models.gate import Closed, Gate
 from tsbench.store import SCHEMA_VERSION, Row, Store
+from tsbench.strategies.base import rounds
 from tsbench.types import (
     Ask,
     Draw,
     Grade,
     Judge,
-    Message,
     Outcome,
     Problem,
     Reply,
     Status,
-    Steps,
     Strategy,
     Task,
-    Usage,
     Verifier,
-    VerifierCall,
     VerifierReply,
 )
 
-Numbered = tuple[Ask, int]
+__all__ = ["Grader", "Job", "Runner", "Stopped", "Tally", "as_reply", "drive", "joined"]
+
 Grader = Callable[[Problem, str], Awaitable[Grade]]
 """Grades the text of a reply to a problem."""
+ELSEWHERE = 0.1
+"""Seconds between two looks at an ask that another process has in flight."""
+AHEAD = 2
+"""Asks that are alive for each slot: one in flight, one that waits for its turn."""
+
+
+class Stopped(Exception):  # noqa: N818
+    """No new ask is made."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A strategy on one problem, `repeats` times in step; `label` is the caller's."""
+
+    task: Task
+    problem: Problem
+    strategy: Strategy
+    repeats: int = 1
+    label: Any = None
 
 
 @dataclass
-class Tally:
-    """What one run of a strategy has asked for so far."""
+class Turn:
+    """The place of an ask among those that wait, and whether a call was made for it."""
 
-    draws: Usage = field(default_factory=Usage)
-    judges: dict[str, Usage] = field(default_factory=dict)
-    asks: int = 0
-    thoughts: int | None = 0
-
-    def add(self, asks: Sequence[Numbered], replies: Sequence[Reply]) -> None:
-        """Count every reply; of asks in flight together only the slowest delays the answer."""
-        for (ask, _), reply in zip(asks, replies, strict=True):
-            spent = replace(reply.usage, seconds=0.0)
-            if isinstance(ask, Judge):
-                self.judges[ask.verifier] = self.judges.get(ask.verifier, Usage()) + spent
-            else:
-                self.draws += spent
-                thought = thoughts(ask, reply.usage)
-                known = self.thoughts is not None and thought is not None
-                self.thoughts = (self.thoughts or 0) + (thought or 0) if known else None
-        self.asks += len(asks)
-        self.draws += Usage(seconds=max((r.usage.seconds for r in replies), default=0.0))
+    priority: float
+    begun: bool = False
 
 
-def thoughts(ask: Draw, usage: Usage) -> int | None:
-    """Return the tokens of thought in a reply, None where they are not known.
-
-    A step of thought is all thought. Of a whole reply they are what the endpoint counted; one that
-    was asked in words for its thoughts, and whose endpoint counts none, is thought to its end.
-    """
-    if ask.thinking_kind in ("forced", "truncated"):
-        return usage.completion_tokens if ask.partial else 0
-    if ask.thinking_kind == "prompted":
-        return usage.reasoning_tokens or usage.completion_tokens
-    return usage.reasoning_tokens if ask.thinking_kind == "effort" else 0
-
-
-def drive(
-    steps: Steps, tally: Tally, seen: Counter[Ask]
-) -> Generator[list[Numbered], list[Reply], Reply | None]:
-    """Number the asks of a strategy and count its replies: the n-th equal ask has index n.
-
-    It does no I/O, so the same function runs a strategy live, from the store, or over a stored
-    pool. Raises ValueError where a strategy breaks its contract: an empty list of asks, or as its
-    pick a reply that it was not given, a step or a verdict.
-    """
-    given: set[str] = set()
-    try:
-        asks = list(next(steps))
-        while True:
-            if not asks:
-                raise ValueError("the strategy yielded no ask")
-            numbered = []
-            for ask in asks:
-                numbered.append((ask, seen[ask]))
-                seen[ask] += 1
-            replies = yield numbered
-            tally.add(numbered, replies)
-            given.update(
-                reply.key
-                for (ask, _), reply in zip(numbered, replies, strict=True)
-                if isinstance(ask, Draw) and not ask.partial
-            )
-            asks = list(steps.send(replies))
-    except StopIteration as stop:
-        picked: Reply | None = stop.value
-    if picked is not None and picked.key not in given:
-        raise ValueError("the strategy returned a reply that it was not given")
-    return picked
+Spent = Callable[[Served, Request, Response], None]
+"""Is told of each call who answered it, what was asked and what came back."""
 
 
 class Runner:
     """Answers asks from the store, else from the model; equal asks in flight share one call.
 
     `judges` are the models of the verifiers that have one of their own, by the verifier's name;
-    `grade` shows a reply's correctness to verifiers that are declared oracles. `on_reply` is
-    called with each new row once it is on disk.
+    `grade` shows a reply's correctness to verifiers that are declared oracles. A model without a
+    gate of its own gets one with `slots`. `on_reply` is called with each new row once it is on
+    disk, and `on_spent` with each call.
     """
 
     def __init__(
@@ -128,63 +101,140 @@ class Runner:
         judges: Mapping[str, Connected] | None = None,
         grade: Grader | None = None,
         on_reply: Callable[[Row], None] = lambda row: None,
+        on_spent: Spent = lambda served, request, response: None,
     ) -> None:
         self.model, self.store, self.verifiers = model, store, verifiers
-        self.run, self.seed, self.slots = run, seed, slots
+        self.run, self.seed = run, seed
         self.judges, self.grade = judges or {}, grade
-        self.on_reply = on_reply
+        self.on_reply, self.on_spent = on_reply, on_spent
         self.calls = 0
-        self._slots = {id(model): asyncio.Semaphore(slots)} | {
-            id(judge): asyncio.Semaphore(judge.slots) for judge in self.judges.values()
+        self.stopped = False
+        self._asks = Asks(model, verifiers, self.judges, seed)
+        self._gates = {id(model): gate_of(model, slots)} | {
+            id(judge): gate_of(judge, judge.slots) for judge in self.judges.values()
         }
+        self._room = AHEAD * sum(gate.slots for gate in self._gates.values())
+        self._alive = 0
+        self._freed = asyncio.Event()
         self._flying: dict[str, asyncio.Future[Reply]] = {}
 
+    def stop(self) -> None:
+        """Make no new ask. What is in flight is awaited and stored, and then `work` returns."""
+        self.stopped = True
+        for gate in self._gates.values():
+            gate.close()
+        self._freed.set()
+
     async def sweep(
-        self,
-        task: Task,
-        problems: Sequence[Problem],
-        strategy: Strategy,
-        replicates: int,
-        on_solved: Callable[[], None] = lambda: None,
+        self, task: Task, problems: Sequence[Problem], strategy: Strategy, replicates: int
     ) -> list[Outcome]:
-        """Run a strategy on every problem, some problems at a time, in their order."""
-        outcomes: list[list[Outcome]] = [[] for _ in problems]
-        queue = iter(enumerate(problems))
+        """Return the outcomes of a strategy on every problem, in the order of the problems."""
+        found: dict[int, list[Outcome]] = {}
+        jobs = [Job(task, each, strategy, replicates, i) for i, each in enumerate(problems)]
+        await self.work(jobs, lambda job, outcomes: found.update({job.label: outcomes}))
+        return [outcome for i in range(len(jobs)) for outcome in found.get(i, [])]
 
-        async def worker() -> None:
-            for i, problem in queue:
-                outcomes[i] = await self.solve(task, problem, strategy, replicates)
-                on_solved()
+    async def work(
+        self, jobs: Iterable[Job], on_done: Callable[[Job, list[Outcome]], None]
+    ) -> None:
+        """Do jobs in their order, so many side by side that every slot has an ask to go on with.
 
+        However many there are, a bounded number is alive. A job that `stop` ended is not done.
+        """
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self.slots, len(problems))):
-                group.create_task(worker())
-        return [outcome for several in outcomes for outcome in several]
+            for job in jobs:
+                while self._alive >= self._room and not self.stopped:
+                    self._freed.clear()
+                    await self._freed.wait()
+                if self.stopped:
+                    return
+                group.create_task(self._do(job, on_done))
+                await asyncio.sleep(0)  # its first asks are alive before another job begins
+
+    async def _do(self, job: Job, on_done: Callable[[Job, list[Outcome]], None]) -> None:
+        try:
+            outcomes = await self.solve(job.task, job.problem, job.strategy, job.repeats)
+        except Stopped:
+            return
+        on_done(job, outcomes)
 
     async def solve(
         self, task: Task, problem: Problem, strategy: Strategy, replicates: int
     ) -> list[Outcome]:
         """Run `replicates` copies of a strategy in step, so that the numbering is always the same.
 
-        An error in the strategy ends this problem with a status and a reason.
+        An error in the strategy ends this problem with a status and a reason. Raises Stopped where
+        an ask was not made.
         """
         seen: Counter[Ask] = Counter()
-        runs = [_Run(strategy, problem, seen) for _ in range(replicates)]
+        runs = [Run(strategy, problem, seen) for _ in range(replicates)]
+        left = rounds(strategy)
         while any(run.wanted for run in runs):
             batch = [(run, wanted) for run in runs for wanted in run.wanted]
-            replies = await asyncio.gather(
-                *(self.reply(task, problem, ask, index) for _, (ask, index) in batch)
-            )
+            replies = await self._replies(task, problem, [wanted for _, wanted in batch], left)
             answers: dict[int, list[Reply]] = {}
             for (run, _), reply in zip(batch, replies, strict=True):
                 answers.setdefault(id(run), []).append(reply)
             for run in runs:
                 if run.wanted:
                     run.advance(answers[id(run)])
+            left = max(1, left - 1)
         return [run.outcome(strategy.name, replicate) for replicate, run in enumerate(runs)]
 
-    async def reply(self, task: Task, problem: Problem, ask: Ask, index: int) -> Reply:
-        """Return the reply to one numbered ask, asking the model at most once for it."""
+    async def _replies(
+        self, task: Task, problem: Problem, wanted: Sequence[Numbered], rounds_left: int
+    ) -> list[Reply]:
+        """Return the replies to asks that are made together, a bounded number of them alive."""
+        found = [self._stored(problem, *each) for each in wanted]
+        missing = iter([i for i, reply in enumerate(found) if reply is None])
+
+        async def some() -> None:
+            for i in missing:
+                async with self._claimed(problem, *wanted[i]):
+                    self._alive += 1
+                    try:
+                        found[i] = await self.reply(task, problem, *wanted[i], rounds_left)
+                    finally:
+                        self._alive -= 1
+                        self._freed.set()
+
+        workers = min(found.count(None), self._room)
+        ended = await asyncio.gather(*(some() for _ in range(workers)), return_exceptions=True)
+        for error in ended:
+            if error is not None:
+                raise error
+        return [reply for reply in found if reply is not None]
+
+    @asynccontextmanager
+    async def _claimed(self, problem: Problem, ask: Ask, index: int) -> AsyncIterator[None]:
+        """Hold the claim to an ask, once no other process on the store has it in flight."""
+        if isinstance(ask, Judge) and ask.verifier not in self.verifiers:
+            yield
+            return
+        key = self._asks.key(problem, ask, index)
+        while not self.store.claim(key):
+            await asyncio.sleep(ELSEWHERE)
+            if self.stopped:
+                raise Stopped
+        try:
+            yield
+        finally:
+            self.store.release(key)
+
+    def _stored(self, problem: Problem, ask: Ask, index: int) -> Reply | None:
+        if isinstance(ask, Judge) and ask.verifier not in self.verifiers:
+            return None
+        row = self.store.answered(self._asks.key(problem, ask, index))
+        return None if row is None else as_reply(row)
+
+    async def reply(
+        self, task: Task, problem: Problem, ask: Ask, index: int, rounds_left: int = 1
+    ) -> Reply:
+        """Return the reply to one numbered ask, asking the model at most once for it.
+
+        Of the asks that wait, those with more rounds left (this one included) go first.
+        Raises Stopped where it may not be asked any more.
+        """
         if isinstance(ask, Judge) and ask.verifier not in self.verifiers:
             known = ", ".join(self.verifiers) or "none"
             reason = f"no verifier is named {ask.verifier!r}; there are: {known}"
@@ -198,7 +248,7 @@ class Runner:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._flying[key] = future
         try:
-            reply = await self._ask(task, problem, ask, index, key, params)
+            reply = await self._ask(task, problem, ask, index, key, params, Turn(-rounds_left))
             future.set_result(reply)
             return reply
         except BaseException as error:
@@ -209,35 +259,27 @@ class Runner:
             del self._flying[key]
 
     def _params(self, problem: Problem, ask: Ask) -> dict[str, Any]:
-        if isinstance(ask, Judge):
-            judge = self.judges.get(ask.verifier)
-            return {
-                "verifier": repr(self.verifiers[ask.verifier]),
-                "of": ask.reply.key,
-                **({} if ask.against is None else {"against": ask.against.key}),
-                **({} if judge is None else judge.sampling()),
-            }
-        return {
-            **self.model.sampling(),
-            "prefix": ask.prefix,
-            "max_tokens": ask.max_tokens or problem.max_tokens,
-            "stop": list(problem.stop if ask.stop is None else ask.stop),
-            "seed": self.seed,
-            **beyond_plain(ask),
-        }
+        return self._asks.params(problem, ask)
+
+    def _key(self, problem: Problem, params: Mapping[str, Any], index: int, served: Served) -> str:
+        return hashed(problem, params, index, served)
 
     def _asked(self, ask: Ask) -> Connected:
         """Return the model that answers an ask."""
         return self.model if isinstance(ask, Draw) else self.judges.get(ask.verifier, self.model)
 
-    def _key(self, problem: Problem, params: Mapping[str, Any], index: int, served: Served) -> str:
-        messages = [[m.role, m.content] for m in problem.messages]
-        whole = [served.endpoint, served.model, problem.task, problem.id, messages, params, index]
-        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
-
     async def _ask(
-        self, task: Task, problem: Problem, ask: Ask, index: int, key: str, params: dict[str, Any]
+        self,
+        task: Task,
+        problem: Problem,
+        ask: Ask,
+        index: int,
+        key: str,
+        params: dict[str, Any],
+        turn: Turn,
     ) -> Reply:
+        if self.stopped:
+            raise Stopped
         row = {
             "key": key,
             "run": self.run,
@@ -254,15 +296,21 @@ class Runner:
             "schema_version": SCHEMA_VERSION,
         }
         if isinstance(ask, Judge):
-            row |= await self._judge(problem, ask, key)
+            row |= await self._judge(problem, ask, key, turn)
         else:
-            row |= await self._draw(task, problem, ask, key, params)
+            row |= await self._draw(task, problem, ask, key, params, turn)
         self.store.put(row)
         self.on_reply(row)
         return as_reply(row)
 
     async def _draw(
-        self, task: Task, problem: Problem, ask: Draw, key: str, params: Mapping[str, Any]
+        self,
+        task: Task,
+        problem: Problem,
+        ask: Draw,
+        key: str,
+        params: Mapping[str, Any],
+        turn: Turn,
     ) -> Row:
         request = Request(
             joined(problem.messages, ask.turns),
@@ -273,7 +321,7 @@ class Runner:
             self.model.top_logprobs,
             ask.effort,
         )
-        response, timing = await self._call(self.model, request)
+        response, timing = await self._call(self.model, request, turn)
         text = ask.prefix + response.text
         status, answer = response.status, None
         if status == "ok" and not ask.partial:
@@ -294,7 +342,7 @@ class Runner:
             **timing,
         }
 
-    async def _judge(self, problem: Problem, ask: Judge, key: str) -> Row:
+    async def _judge(self, problem: Problem, ask: Judge, key: str, turn: Turn) -> Row:
         """Ask for the verdicts side by side, then score; one that failed leaves no score."""
         verifier, model = self.verifiers[ask.verifier], self._asked(ask)
         answered, began = list[tuple[Response, Row]](), time.monotonic()
@@ -305,7 +353,8 @@ class Runner:
         try:
             calls = () if oracle(verifier) else verifier.request(problem, ask)
             requests = [judging(call, seeded(key, place)) for place, call in enumerate(calls)]
-            answered = await asyncio.gather(*(self._call(model, each) for each in requests))
+            asked = (self._call(model, each, turn) for each in requests)
+            answered = await asyncio.gather(*asked)
             failed = next((r for r, _ in answered if r.status not in ("ok", "truncated")), None)
             began = time.monotonic()
             if failed is not None:
@@ -317,6 +366,8 @@ class Runner:
                 score = await asyncio.to_thread(verifier.score, problem, ask, verdicts)
                 if score is None:
                     status, reason = "unparsed", "the verifier gave no score"
+        except Stopped:
+            raise
         except Exception as error:
             status, reason = "error", f"verifier: {type(error).__name__}: {error}"[:500]
         timing = spanned([timing for _, timing in answered])
@@ -344,175 +395,30 @@ class Runner:
         grade = await self.grade(problem, ask.reply.text)
         return [] if grade.correct is None else [VerifierReply("", scores=(grade.correct,))]
 
-    async def _call(self, model: Connected, request: Request) -> tuple[Response, Row]:
-        async with self._slots[id(model)]:
+    async def _call(self, model: Connected, request: Request, turn: Turn) -> tuple[Response, Row]:
+        """Ask once a slot is free. An ask that has begun is ended, also when all is stopped."""
+        async with AsyncExitStack() as slot:
+            try:
+                await slot.enter_async_context(self._gates[id(model)].enter(turn.priority))
+            except Closed:
+                if not turn.begun:
+                    raise Stopped from None
+            if self.stopped and not turn.begun:
+                raise Stopped
+            turn.begun = True
             started, began = time.time(), time.monotonic()
             self.calls += 1
             try:
                 response = await model.complete(request)
             except Exception as error:
-                response = Response("", "error", reason=f"{type(error).__name__}: {error}"[:500])
-            return response, {"started": started, "seconds": time.monotonic() - began}
+                reason = f"{type(error).__name__}: {error}"[:500]
+                response = Response("", "error", reason=reason, wasted=UNKNOWN)
+            seconds = time.monotonic() - began
+            self.on_spent(model.served, request, response)
+        return response, {"started": started, "seconds": seconds}
 
 
-class _Run:
-    """One replicate of a strategy on a problem, advanced step by step."""
-
-    def __init__(self, strategy: Strategy, problem: Problem, seen: Counter[Ask]) -> None:
-        self.problem = problem
-        self.tally = Tally()
-        self.picked: Reply | None = None
-        self.status: Status = "ok"
-        self.reason: str | None = None
-        self.wanted: list[Numbered] = []
-        self._steps: Generator[list[Numbered], list[Reply], Reply | None] | None = None
-        try:
-            self._steps = drive(strategy.run(problem), self.tally, seen)
-            self.wanted = next(self._steps)
-        except StopIteration:
-            self._fail("the strategy asked nothing")
-        except Exception as error:
-            self._fail(f"{type(error).__name__}: {error}")
-
-    def advance(self, replies: list[Reply]) -> None:
-        assert self._steps is not None
-        failed = next((r for r in replies if r.status in ("error", "timeout")), None)
-        if failed is not None and all(r.status in ("error", "timeout") for r in replies):
-            self.wanted, self.status, self.reason = [], failed.status, failed.reason
-            return
-        try:
-            self.wanted = self._steps.send(replies)
-        except StopIteration as stop:
-            self.wanted, self.picked = [], stop.value
-        except Exception as error:
-            self._fail(f"{type(error).__name__}: {error}")
-
-    def _fail(self, reason: str) -> None:
-        self.wanted, self.status, self.reason = [], "error", reason
-
-    def outcome(self, name: str, replicate: int) -> Outcome:
-        status, reason = self.status, self.reason
-        if status == "ok" and self.picked is not None:
-            status, reason = self.picked.status, self.picked.reason
-        return Outcome(
-            self.problem.id,
-            name,
-            replicate,
-            self.picked,
-            status,
-            reason,
-            self.tally.draws,
-            self.tally.judges,
-            self.tally.asks,
-            self.tally.thoughts,
-        )
-
-
-def beyond_plain(ask: Draw) -> dict[str, Any]:
-    """Return the parameters that only some draws have; the others keep their keys without them.
-
-    A step that stops where an answer would is told apart from that answer, and so are draws whose
-    treatment of thinking is not in their other parameters.
-    """
-    params: dict[str, Any] = {}
-    if ask.turns:
-        params["turns"] = [[turn.role, turn.content] for turn in ask.turns]
-    if ask.effort is not None:
-        params["effort"] = ask.effort
-    if ask.thinking_kind not in ("none", "forced"):
-        params["thinking_kind"] = ask.thinking_kind
-    if ask.partial and ask.stop is None:
-        params["partial"] = True
-    return params
-
-
-def seeded(key: str, place: int) -> int:
-    """Return the seed of an ask's call at `place` among its calls."""
-    return (int(key[:7], 16) + place) % 16**7
-
-
-def oracle(verifier: Verifier) -> bool:
-    """Say whether a verifier is declared to see the grade."""
-    return bool(getattr(verifier, "oracle", False))
-
-
-def spanned(timings: Sequence[Row]) -> Row:
-    """Return when the first of several calls began and how long all took, side by side."""
-    started = min((each["started"] for each in timings), default=time.time())
-    ended = max((each["started"] + each["seconds"] for each in timings), default=started)
-    return {"started": started, "seconds": ended - started}
-
-
-def judging(call: VerifierCall, seed: int) -> Request:
-    """Return a verifier's call as a request."""
-    return Request(call.messages, call.prefix, call.max_tokens, (), seed, call.top_logprobs)
-
-
-def as_one(responses: Sequence[Response]) -> Response:
-    """Return the responses to one ask as one: their texts in lines, their usage added."""
-    if len(responses) == 1:
-        return responses[0]
-    usage = Usage()
-    for response in responses:
-        usage += response.usage
-    counted = {response.counted_by for response in responses}
-    return Response(
-        "\n".join(response.text for response in responses),
-        "ok",
-        usage=usage,
-        counted_by=counted.pop() if len(counted) == 1 else "none",
-        served_model=responses[0].served_model if responses else None,
-        attempts=sum(response.attempts for response in responses) or 1,
-    )
-
-
-def joined(messages: tuple[Message, ...], turns: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return the messages and then the turns; equal roles in a row, which templates refuse, are
-    one message of two paragraphs.
-    """
-    if not turns or messages[-1].role != turns[0].role:
-        return messages + turns
-    both = replace(messages[-1], content=f"{messages[-1].content}\n\n{turns[0].content}")
-    return (*messages[:-1], both, *turns[1:])
-
-
-def fields(response: Response, status: Status) -> Row:
-    """Return the columns that a response fills."""
-    usage = asdict(response.usage)
-    del usage["seconds"]
-    return {
-        "served_model": response.served_model,
-        "thoughts": response.thoughts,
-        "status": status,
-        "finish": response.finish,
-        "reason": response.reason,
-        "counted_by": response.counted_by,
-        "logprob_sum": response.logprob_sum,
-        "logprob_mean": response.logprob_mean,
-        "confidence": response.confidence,
-        "attempts": response.attempts,
-        **usage,
-    }
-
-
-def as_reply(row: Mapping[str, Any]) -> Reply:
-    """Return what a strategy may see of a stored row: no grade."""
-    return Reply(
-        key=row["key"],
-        text=row["text"],
-        answer=row.get("answer"),
-        status=row["status"],
-        finish=row.get("finish"),
-        reason=row.get("reason"),
-        score=row.get("score"),
-        usage=Usage(
-            row["prompt_tokens"],
-            row["cached_tokens"],
-            row["completion_tokens"],
-            row["reasoning_tokens"],
-            row["seconds"],
-        ),
-        logprob_mean=row.get("logprob_mean"),
-        confidence=row.get("confidence"),
-        index=row["index"],
-    )
+def gate_of(model: Connected, slots: int) -> Gate:
+    """Return the model's own gate, or a new one."""
+    gate = getattr(model, "gate", None)
+    return gate if isinstance(gate, Gate) else Gate(slots)

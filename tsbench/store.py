@@ -1,99 +1,67 @@
 """The log of every reply, which is also the cache, the resume file and the cassette.
 
-A process appends each event to a journal of its own (one JSON line, flushed to the operating
-system before the sweep moves on, so that it survives kill -9) and compacts it to parquet when
-it closes. A journal whose process has died is compacted by the next process that opens the
-folder. A line that was cut in the middle is dropped; its ask is simply asked again.
+A process appends each event to a journal of its own and folds it into parquet when it closes. A
+journal whose process has died is folded by the next process that opens the folder. What the
+journals of other running processes gain is seen at the next look-up.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-import time
+import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from tsbench.claims import Claims
+from tsbench.files import alone, sync
+from tsbench.journal import Journal, StoreError, cannot, is_reply
+from tsbench.parts import ROWS, Part, tables, write
+from tsbench.samples import Samples
+from tsbench.schema import ANALYSED, SCHEMA, SCHEMA_VERSION, Row
 from tsbench.types import ANSWERED
 
-SCHEMA_VERSION = 1
-SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("run", pa.string(), nullable=False),
-        pa.field("task_class", pa.string(), nullable=False),
-        pa.field("task", pa.string(), nullable=False),
-        pa.field("problem_id", pa.string(), nullable=False),
-        pa.field("stratum", pa.string()),
-        pa.field("model", pa.string(), nullable=False),
-        pa.field("served_model", pa.string()),
-        pa.field("endpoint", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("index", pa.int64(), nullable=False),
-        pa.field("params", pa.string(), nullable=False),
-        pa.field("prompt_hash", pa.string()),
-        pa.field("partial", pa.bool_(), nullable=False),
-        pa.field("verifier", pa.string()),
-        pa.field("of", pa.string()),
-        pa.field("thinking_kind", pa.string(), nullable=False),
-        pa.field("thinking_budget", pa.int64()),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("thoughts", pa.string()),
-        pa.field("answer", pa.string()),
-        pa.field("correct", pa.float64()),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("finish", pa.string()),
-        pa.field("reason", pa.string()),
-        pa.field("score", pa.float64()),
-        pa.field("prompt_tokens", pa.int64()),
-        pa.field("cached_tokens", pa.int64()),
-        pa.field("completion_tokens", pa.int64()),
-        pa.field("reasoning_tokens", pa.int64()),
-        pa.field("counted_by", pa.string(), nullable=False),
-        pa.field("logprob_sum", pa.float64()),
-        pa.field("logprob_mean", pa.float64()),
-        pa.field("confidence", pa.float64()),
-        pa.field("seconds", pa.float64(), nullable=False),
-        pa.field("started", pa.float64(), nullable=False),
-        pa.field("attempts", pa.int64(), nullable=False),
-        pa.field("graded", pa.bool_(), nullable=False),
-        pa.field("schema_version", pa.int64(), nullable=False),
-    ]
-)
-FSYNC_SECONDS = 1.0
+__all__ = ["ANALYSED", "SCHEMA", "SCHEMA_VERSION", "Row", "Store", "StoreError", "read_samples"]
 
-Row = dict[str, Any]
+LOCK = ".lock"
+ROOM = 1 << 20
+"""Bytes that must be free for a sweep to begin."""
 
 
-class Store:
-    """The samples of one run folder. Use it as a context manager; closing compacts."""
+class Store(Samples):
+    """The samples of one run folder. Use it as a context manager; closing folds the journal.
 
-    def __init__(self, folder: Path) -> None:
-        self.samples = folder / "samples"
-        self._rows: dict[str, Row] = {}
-        self._dirty = False
+    Raises StoreError, a sentence for the user, where the folder cannot be written or a part of it
+    cannot be read: on entering, before anything is asked, and whenever the disk is full.
+    """
 
     def __enter__(self) -> Self:
-        self.samples.mkdir(parents=True, exist_ok=True)
-        for part in sorted(self.samples.glob("part-*.parquet")):
-            for row in pq.read_table(part).to_pylist():
-                self._rows.setdefault(row["key"], row)
-        for journal in sorted(self.samples.glob("journal-*.jsonl")):
-            self._adopt(journal)
-        self._path = self.samples / f"journal-{uuid.uuid4().hex}.jsonl"
-        unlocked = self._path.with_suffix(".new")
-        self._journal = unlocked.open("a", encoding="utf-8")
-        fcntl.flock(self._journal, fcntl.LOCK_EX)
-        unlocked.rename(self._path)
-        self._synced = time.monotonic()
+        name = f"journal-{uuid.uuid4().hex}.jsonl"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with alone(self.folder / LOCK), ExitStack() as undo:
+                has_room(self.folder)
+                for path in sorted(self.folder.glob("journal-*.jsonl")):
+                    adopt(path)
+                self._claims = Claims(self.folder)
+                undo.callback(self._claims.close)
+                undo.callback(self.close)
+                self.look()
+                self._journal = Journal(self.folder / name, new=True)
+                sync(self.folder)
+                undo.pop_all()
+        except StoreError:
+            raise
+        except OSError as error:
+            raise cannot("write", self.folder, error) from error
+        self._own = self._number(self._journal)
+        self._tails[name] = (self._own, self._journal)
         return self
 
     def __exit__(
@@ -102,108 +70,172 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.fsync(self._journal.fileno())
-        compact(self._path)
-        self._journal.close()
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self._rows.values())
+        try:
+            if not self._journal.failed:
+                self._places, self._changes = {}, {}
+                self._journal.sync()
+                with alone(self.folder / LOCK):
+                    fold(self._journal.path)
+        except StoreError:
+            raise
+        except OSError as failure:
+            raise cannot("write", self.folder, failure) from failure
+        finally:
+            self._claims.close()
+            self.close()
 
     def answered(self, key: str) -> Row | None:
-        """Return the stored reply to `key`; one that failed has a key of its own."""
-        return self._rows.get(key)
+        """Return the stored reply to `key`, whichever process put it there.
+
+        One that failed has a key of its own and answers nothing.
+        """
+        if key not in self._places:
+            self.look()
+        return self.find(key)
 
     def put(self, row: Row) -> None:
         """Append a reply. One that failed is kept under a key of its own, so it is asked again."""
         if row["status"] not in ANSWERED:
             row = {**row, "key": f"{row['key']}!{uuid.uuid4().hex[:8]}"}
-        self._rows[row["key"]] = row
-        self._append(row)
+        if row["key"] in self._places:
+            return  # another process had its answer first
+        self._add(self._own, self._journal.append(row), row)
+
+    def claim(self, key: str) -> bool:
+        """Say that this process asks `key` from now on, or would if it were not answered by now.
+
+        False where another process is asking it. What is claimed is to be released.
+        """
+        with self._claims.turn():
+            self.look()
+            if self._claims.elsewhere(key):
+                return False
+            self._claims.begin(key)
+            return True
+
+    def release(self, key: str) -> None:
+        """Say that `key` is asked no more: its reply is put, or it came to nothing."""
+        self._claims.end(key)
+
+    def _open(self) -> None:
+        super()._open()
+        self._claims.open()
+
+    def look(self) -> None:
+        """Take in what other processes ask and were answered since the last look.
+
+        Claims come first: where one has ended, what it was answered is there to be read.
+        """
+        self._claims.look()
+        super().look()
 
     def update(self, key: str, changes: Mapping[str, Any]) -> None:
         """Append what became known later of a stored reply, such as its grade."""
-        self._rows[key] = {**self._rows[key], **changes}
-        self._append({"key": key, **changes})
-
-    def _append(self, event: Mapping[str, Any]) -> None:
-        self._journal.write(json.dumps(event, ensure_ascii=False) + "\n")
-        self._journal.flush()
-        if time.monotonic() - self._synced > FSYNC_SECONDS:
-            os.fsync(self._journal.fileno())
-            self._synced = time.monotonic()
-
-    def _adopt(self, journal: Path) -> None:
-        with journal.open("a+", encoding="utf-8") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                merge(self._rows, journal)
-                return
-            merge(self._rows, journal)
-            compact(journal)
+        event = {"key": key, **changes}
+        self._add(self._own, self._journal.append(event), event)
 
 
-def events(journal: Path) -> Iterator[Row]:
-    """Yield a journal's whole lines; a torn last line is left out."""
-    with journal.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            if line.endswith("\n"):
-                yield json.loads(line)
+def has_room(folder: Path) -> None:
+    """Raise OSError where a folder cannot be written, or has no room for a first few replies."""
+    probe = folder / f".room.{os.getpid()}"
+    try:
+        with probe.open("wb") as handle:
+            os.posix_fallocate(handle.fileno(), 0, ROOM)
+    finally:
+        probe.unlink(missing_ok=True)
 
 
-def merge(rows: dict[str, Row], journal: Path) -> None:
-    """Apply a journal's events to `rows`: the first reply to a key stays, later facts join it."""
-    for event in events(journal):
-        if "run" not in event:
-            if event["key"] in rows:
-                rows[event["key"]].update(event)
-        else:
-            rows.setdefault(event["key"], event)
+def adopt(path: Path) -> None:
+    """Fold a journal whose process has died."""
+    with closing(Journal(path)) as journal:
+        if journal.alive():
+            return
+    fold(path)
 
 
-def compact(journal: Path) -> None:
-    """Fold a journal into one parquet part, each key once in the folder, and remove it.
+def fold(path: Path) -> None:
+    """Fold a journal into the parts, each key once in the folder, and remove it.
 
-    The part is written anew under a lock and renamed into place, so a reader sees the folder
-    before or after, and a kill in between loses and doubles nothing.
+    Each part is written anew and put in place in one step, and no row moves from one to another,
+    so a reader sees every reply once at any moment, and a kill in between loses and doubles
+    nothing. The caller holds the folder's lock. A journal with lines that are no events is kept
+    under another name, aloud.
     """
-    folder = journal.parent
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        rows: dict[str, Row] = {}
-        parts = sorted(folder.glob("part-*.parquet"))
-        for part in parts:
-            for row in pq.read_table(part).to_pylist():
-                rows.setdefault(row["key"], row)
-        merge(rows, journal)
-        if rows:
-            whole = folder / "part-00000.parquet"
-            write(list(rows.values()), whole)
-            for part in set(parts) - {whole}:
-                part.unlink()
-        journal.unlink()
+    for torn in path.parent.glob(".part-*"):
+        torn.unlink()
+    with closing(Journal(path)) as journal:
+        fresh, changes = places_of(journal)
+        if fresh or changes:
+            into_parts(path.parent, journal, fresh, changes)
+        if journal.unreadable:
+            kept = path.with_name(f"damaged-{path.name}")
+            path.rename(kept)
+            print(
+                f"{kept} has {journal.unreadable} lines that cannot be read; whatever they "
+                "answered is asked again",
+                file=sys.stderr,
+            )
+        else:
+            path.unlink()
 
 
-def write(rows: list[Row], path: Path) -> None:
-    """Write rows as one parquet file, complete or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
-    with temporary.open("rb") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+def places_of(journal: Journal) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Return where a journal's own replies and their changes are, and changes to other replies."""
+    fresh, changes = dict[str, list[int]](), dict[str, list[int]]()
+    for at, event in journal.news():
+        key = event["key"]
+        if key not in fresh:
+            (fresh if is_reply(event) else changes).setdefault(key, []).append(at)
+        elif not is_reply(event):
+            fresh[key].append(at)
+    return fresh, changes
 
 
-def read_samples(folder: Path) -> pd.DataFrame:
-    """Read a run's samples: a row per reply, parts and live journals alike."""
-    rows: dict[str, Row] = {}
-    samples = folder / "samples"
-    for part in sorted(samples.glob("part-*.parquet")):
-        for row in pq.read_table(part).to_pylist():
-            rows.setdefault(row["key"], row)
-    for journal in sorted(samples.glob("journal-*.jsonl")):
-        merge(rows, journal)
-    frame: pd.DataFrame = pa.Table.from_pylist(list(rows.values()), schema=SCHEMA).to_pandas()
-    return frame
+def into_parts(
+    folder: Path,
+    journal: Journal,
+    fresh: dict[str, list[int]],
+    changes: Mapping[str, Sequence[int]],
+) -> None:
+    """Put changes into the parts that they concern, and replies that no part has behind the last.
+
+    A reply that a part has already came second, or was folded by a process that was killed before
+    it could remove the journal: neither changes the part.
+    """
+
+    def row(places: Sequence[int]) -> Row:
+        return {name: value for at in places for name, value in journal.read(at).items()}
+
+    parts = [Part(path) for path in sorted(folder.glob("part-*.parquet"))]
+    touched = set[Path]()
+    for part in parts:
+        for key in part.all_keys():
+            fresh.pop(key, None)
+            if key in changes:
+                touched.add(part.path)
+    new, left = (row(places) for places in fresh.values()), len(fresh)
+    for part in parts:
+        room = min(left, part.room()) if part is parts[-1] else 0
+        if room or part.path in touched or (fresh and not part.current):
+            known = {key: row(changes[key]) for key in part.all_keys() if key in changes}
+            part.rewrite(known, tables(islice(new, room)))
+            left -= room
+    number = 1 + max((part.number() for part in parts), default=-1)
+    for n in range(number, number + -(-left // ROWS)):
+        write(folder / f"part-{n:05}.parquet", tables(islice(new, ROWS)))
+
+
+def read_samples(folder: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a run's samples: a row per reply, parts and live journals alike.
+
+    `columns` are those to read, None for all; ValueError for one that samples do not have.
+    """
+    for name in columns or ():
+        if name not in SCHEMA.names:
+            raise ValueError(
+                f"columns: {name!r} is no column of samples; allowed: {', '.join(SCHEMA.names)}"
+            )
+    with closing(Samples(folder)) as samples:
+        if samples.folder.is_dir():
+            samples.look()
+        return samples.frame(SCHEMA.names if columns is None else columns)

@@ -5,30 +5,34 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from joblib import Parallel, delayed
 
 from tsbench import manifest, sandbox
-from tsbench.cost import Price, Prices
+from tsbench.asks import Asks
+from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
+from tsbench.forecast import Forecast, forecast, identity, stored
 from tsbench.grading import grade, read
+from tsbench.halt import LIMIT, Halt, Halted, signals
 from tsbench.ledger import POOLED, save, tables
-from tsbench.models.base import Model, Served
+from tsbench.models.base import Model, Request, Response, Served
+from tsbench.plan import Plan, by_run, queue
 from tsbench.progress import Progress
 from tsbench.recipe import remade
 from tsbench.report import Report
-from tsbench.runner import Grader, Runner
-from tsbench.store import SCHEMA, Store
+from tsbench.runner import Grader, Job, Runner
+from tsbench.spend import Limits, Spend
+from tsbench.store import ANALYSED, Store
 from tsbench.strategies import Composed
 from tsbench.strategies import Suite as StrategySuite
 from tsbench.tasks.suite import Suite as TaskSuite
-from tsbench.types import Grade, Item, Message, Outcome, Problem, Strategy, Task, Verifier
+from tsbench.types import Grade, Item, Outcome, Problem, Strategy, Task, Verifier
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class Sweep:
     jobs : processes that grade, as joblib counts them.
     analyse : fit and report at the end.
     delta : accuracy that one doubling of spend must buy at the knee.
+    price : what tokens cost where a model's own config does not say.
+    limits : what this call may spend.
+    dry_run : say what would be asked, and ask nothing.
     """
 
     run: str
@@ -59,6 +66,9 @@ class Sweep:
     jobs: int
     analyse: bool
     delta: float
+    price: PriceTable
+    limits: Limits
+    dry_run: bool
 
     def __post_init__(self) -> None:
         for name, value in (("limit", self.limit), ("replicates", self.replicates)):
@@ -71,14 +81,48 @@ class Sweep:
         """Sweep; the same call on the same folder resumes, and asks nothing that is answered."""
         plan = self.plan()
         folder = Path(self.run)
-        box = probed([task for task, _, _ in plan])
         self.check(folder, plan)
-        asyncio.run(self.ask(folder, plan, box))
+        if self.dry_run:
+            print(self.forecast(folder, plan).text())
+            return
+        box = probed([task for task, _, _ in plan])
+        self.end(asyncio.run(self.ask(folder, plan, box)))
         if self.analyse:
             Fit(run=self.run, delta=self.delta, seed=self.seed)()
             print(f"Report: {Report(run=self.run)()}")
 
-    def plan(self) -> list[tuple[Task, list[Item], list[Strategy]]]:
+    def forecast(self, folder: Path, plan: Plan) -> Forecast:
+        """Return what this call would ask and spend, without a word to any model."""
+        known = manifest.read(folder).get("models", {}).get(self.model.name, {})
+        model = identity(self.model, known.get("params"))
+        judges = {name: identity(judge, None) for name, judge in self.judges().items()}
+        slots = {judges[name].served: judge.slots for name, judge in self.judges().items()}
+        return forecast(
+            queue(plan, self.replicates),
+            lambda job: f"{job.task.name} · {labelled(plan[job.label[0]][2][job.label[1]])}",
+            Asks(model, self.verifiers, judges, self.seed),
+            stored(folder),
+            self.prices(model.served, {name: judge.served for name, judge in judges.items()}),
+            {**slots, model.served: self.model.slots},
+        )
+
+    def end(self, halt: Halt) -> None:
+        """Raise Halted where the sweep was ended before its end."""
+        if halt.at_limit:
+            raise Halted(
+                f"{halt.reason}; what was answered is graded and in {self.run}, "
+                f"`tsbench fit run={self.run}` analyses it, and the same command with a higher "
+                "limit goes on",
+                halt.code,
+            )
+        if halt:
+            raise Halted(
+                f"{halt.reason}; what was answered is in {self.run}, and the same command goes on "
+                "from there",
+                halt.code,
+            )
+
+    def plan(self) -> Plan:
         """Return each task with its problems and strategies; ValueError where one is unusable."""
         tasks = self.task.tasks.values() if isinstance(self.task, TaskSuite) else [self.task]
         chosen = [task for task in tasks if task is not None]
@@ -131,7 +175,7 @@ class Sweep:
                 )
         return list(chosen)
 
-    def check(self, folder: Path, plan: Sequence[tuple[Task, list[Item], list[Strategy]]]) -> None:
+    def check(self, folder: Path, plan: Plan) -> None:
         """Refuse a folder of another config."""
         known = manifest.read(folder).get("jobs", {})
         for task, _, strategies in plan:
@@ -141,8 +185,6 @@ class Sweep:
 
     def job(self, task: Task, strategy: Strategy) -> tuple[str, dict[str, Any]]:
         """Return the label and the config of one task and strategy."""
-        pooled = type(strategy) in POOLED or isinstance(strategy, Composed)
-        budget = "" if pooled else f"@{strategy.budget}"
         used = getattr(strategy, "verifier", None)
         config = {
             "seed": self.seed,
@@ -152,24 +194,34 @@ class Sweep:
             "strategy": described(strategy),
             "verifiers": {used: described(self.verifiers[used])} if used else {},
         }
-        return f"{task.name} with {self.model.name} by {strategy.name}{budget}", config
+        return f"{task.name} with {self.model.name} by {labelled(strategy)}", config
 
-    async def ask(
-        self,
-        folder: Path,
-        plan: Sequence[tuple[Task, list[Item], list[Strategy]]],
-        box: Mapping[str, Any] | None,
+    async def ask(self, folder: Path, plan: Plan, box: Mapping[str, Any] | None) -> Halt:
+        """Ask everything in one queue, then grade it; return why it ended before its end, if so."""
+        halt = Halt()
+        with signals(halt):
+            try:
+                await self.asked(folder, plan, box, halt)
+            except asyncio.CancelledError:
+                if not halt:
+                    raise
+        return halt
+
+    async def asked(
+        self, folder: Path, plan: Plan, box: Mapping[str, Any] | None, halt: Halt
     ) -> None:
-        """Ask everything, task after task so that a task's header stays in the model's cache."""
+        """Ask and grade until all is done, or until the halt."""
         began = time.time()
         async with AsyncExitStack() as stack:
+            store = stack.enter_context(Store(folder))
             model = await stack.enter_async_context(self.model.connect())
             judges = {
                 name: await stack.enter_async_context(judge.connect())
                 for name, judge in self.judges().items()
             }
-            store = stack.enter_context(Store(folder))
             progress = stack.enter_context(Progress())
+            served = {name: judge.served for name, judge in judges.items()}
+            spend = Spend(self.limits, self.prices(model.served, served))
             runner = Runner(
                 model,
                 store,
@@ -178,33 +230,51 @@ class Sweep:
                 seed=self.seed,
                 slots=self.model.slots,
                 judges=judges,
+                grade=grader(plan),
                 on_reply=progress.count,
+                on_spent=lambda *call: charge(spend, halt, *call),
             )
-            for task, items, strategies in plan:
-                runner.grade = grader(task, items)
-                problems = in_header_order([item.problem for item in items])
-                done: list[tuple[Strategy, list[Outcome]]] = []
-                for strategy in strategies:
-                    progress.start(f"{task.name} · {strategy.name}", len(problems))
-                    unit, repeats = self.repeats(strategy)
-                    ran = await runner.sweep(task, problems, unit, repeats, progress.solved)
-                    done.append((strategy, ran))
-                grade(task, items, store, self.jobs)
-                served = {name: judge.served for name, judge in judges.items()}
-                self.record(folder, task, items, store, done, model.served, served)
-            self.finish(folder, plan, model.served, served, runner.calls, began, box)
+            halt.stops(runner.stop)
+            stack.enter_context(hours(halt, self.limits))
+            progress.start(self.run, sum(len(items) * len(s) for _, items, s in plan))
+            self.finish(folder, plan, model.served, served, [], box)
+            done = await self.work(runner, plan, progress)
+            for place, (task, items, strategies) in enumerate(plan):
+                if not halt or halt.at_limit:
+                    await asyncio.to_thread(
+                        grade, task, items, store, self.jobs, lambda: bool(halt)
+                    )
+                if not halt or halt.at_limit:
+                    ran = [(s, done.get((place, i), [])) for i, s in enumerate(strategies)]
+                    self.record(folder, task, items, store, ran, model.served, served)
+            seconds = time.time() - began
+            call = {"started": began, "seconds": seconds, "calls": runner.calls}
+            self.finish(folder, plan, model.served, served, [call], box)
         progress.summary()
+
+    async def work(
+        self, runner: Runner, plan: Plan, progress: Progress
+    ) -> dict[tuple[int, int], list[Outcome]]:
+        """Run every strategy on every problem; return the outcomes by task and strategy."""
+        found: dict[tuple[int, int], dict[int, list[Outcome]]] = {}
+
+        def on_done(job: Job, outcomes: list[Outcome]) -> None:
+            task, strategy, problem = job.label
+            done = found.setdefault((task, strategy), {})
+            if not done or by_run(job.strategy):
+                done[problem] = [light(outcome) for outcome in outcomes]
+            progress.solved()
+
+        await runner.work(queue(plan, self.replicates), on_done)
+        return {
+            place: [outcome for problem in sorted(done) for outcome in done[problem]]
+            for place, done in found.items()
+        }
 
     def judges(self) -> dict[str, Model]:
         """Return the models of the verifiers that have one of their own."""
         models = {name: getattr(v, "model", None) for name, v in self.verifiers.items()}
         return {name: model for name, model in models.items() if model is not None}
-
-    def repeats(self, strategy: Strategy) -> tuple[Strategy, int]:
-        """Return what is run for a strategy and how often: once where a pool stands in for it."""
-        if isinstance(strategy, Composed):
-            return strategy.unit, strategy.k
-        return strategy, 1 if type(strategy) in POOLED else self.replicates
 
     def record(
         self,
@@ -212,30 +282,31 @@ class Sweep:
         task: Task,
         items: Sequence[Item],
         store: Store,
-        done: Sequence[tuple[Strategy, list[Outcome]]],
+        ran: Sequence[tuple[Strategy, list[Outcome]]],
         served: Served,
         judges: Mapping[str, Served],
     ) -> None:
         """Write the outcomes of one task, a file for each strategy and model."""
         ids = {item.problem.id for item in items}
-        rows = [
-            row
-            for row in store
-            if row["task"] == task.name
-            and row["problem_id"] in ids
-            and row["model"] == served.model
-            and row["endpoint"] == judges.get(row.get("verifier") or "", served).endpoint
-        ]
-        if not rows:
+        samples = store.frame(ANALYSED, task=task.name, model=served.model)
+        asked = [judges.get(name, served).endpoint for name in samples["verifier"]]
+        mine = (samples["endpoint"] == asked) & samples["problem_id"].isin(ids)
+        samples = samples[mine].reset_index(drop=True)
+        done = [(strategy, outcomes) for strategy, outcomes in ran if outcomes]
+        if samples.empty or not done:
             return
-        prices = Prices(
-            priced(served, self.model),
-            {name: priced(judges[name], judge) for name, judge in self.judges().items()},
-        )
-        samples = pd.DataFrame(rows, columns=SCHEMA.names)
+        known = self.prices(served, judges)
+        prices = Prices(known[served], {name: known[judge] for name, judge in judges.items()})
         save(folder, task.name, served.model, tables(samples, done, prices))
 
-    def asked(self, known: manifest.Manifest, task: Task, problems: int) -> dict[str, Any]:
+    def prices(self, served: Served, judges: Mapping[str, Served]) -> dict[Served, Price]:
+        """Return what the tokens of each model cost."""
+        models = self.judges()
+        return {served: self.price.of(served, self.model)} | {
+            judge: self.price.of(judge, models[name]) for name, judge in judges.items()
+        }
+
+    def made(self, known: manifest.Manifest, task: Task, problems: int) -> dict[str, Any]:
         """Return what makes a task's problems again: how, with which seed, and how many."""
         before = known.get("tasks", {}).get(task.name, {"problems": 0})
         most = max(problems, before["problems"])
@@ -244,23 +315,17 @@ class Sweep:
     def finish(
         self,
         folder: Path,
-        plan: Sequence[tuple[Task, list[Item], list[Strategy]]],
+        plan: Plan,
         served: Served,
         judges: Mapping[str, Served],
-        calls: int,
-        began: float,
+        calls: Sequence[Mapping[str, Any]],
         box: Mapping[str, Any] | None,
     ) -> None:
-        """Write the manifest: what was run, with what, and what this call asked."""
-        known = manifest.read(folder)
+        """Write the manifest: what is run, with what, and what this call asked."""
         jobs = dict(self.job(task, s) for task, _, strategies in plan for s in strategies)
-        tasks = {task.name: self.asked(known, task, len(items)) for task, items, _ in plan}
-        calls_made = known.get("calls", [])
-        calls_made.append({"started": began, "seconds": time.time() - began, "calls": calls})
-        manifest.write(
-            folder,
-            {
-                **known,
+        with manifest.changing(folder) as known:
+            tasks = {task.name: self.made(known, task, len(items)) for task, items, _ in plan}
+            known |= {
                 "schema_version": 1,
                 "versions": manifest.versions(),
                 "models": {**known.get("models", {}), served.model: asdict(served)},
@@ -273,22 +338,47 @@ class Sweep:
                 "sandbox": box or known.get("sandbox"),
                 "command": " ".join(["tsbench sweep", *sys.argv[1:]]),
                 "seed": self.seed,
-                "calls": calls_made,
-            },
-        )
+                "calls": [*known.get("calls", []), *calls],
+            }
 
 
-def priced(served: Served, model: Model) -> Price:
-    """Return what a model's tokens cost."""
-    return Price(served.params, model.dollars_in, model.dollars_out)
+def charge(spend: Spend, halt: Halt, served: Served, request: Request, response: Response) -> None:
+    """Count a call, and end where a limit is reached."""
+    spend.add(served, request, response)
+    if (reached := spend.reached()) is not None:
+        halt.now(reached, LIMIT)
 
 
-def grader(task: Task, items: Sequence[Item]) -> Grader:
+def light(outcome: Outcome) -> Outcome:
+    """Return an outcome without the text of its reply, which is in the store."""
+    return replace(outcome, reply=outcome.reply and replace(outcome.reply, text=""))
+
+
+@contextmanager
+def hours(halt: Halt, limits: Limits) -> Iterator[None]:
+    """End where the limit of hours is reached."""
+    if limits.hours is None:
+        yield
+        return
+    reason = f"limits.hours={limits.hours:g} is reached"
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(3600.0 * limits.hours, halt.now, reason, LIMIT)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def grader(plan: Plan) -> Grader:
     """Return what grades a reply at once, in a worker process, for declared oracles."""
-    by_id = {item.problem.id: item for item in items}
+    by_id = {
+        (item.problem.task, item.problem.id): (task, item)
+        for task, items, _ in plan
+        for item in items
+    }
 
     async def one(problem: Problem, text: str) -> Grade:
-        work = [delayed(read)(task, by_id[problem.id], text)]
+        work = [delayed(read)(*by_id[problem.task, problem.id], text)]
         (found,) = await asyncio.to_thread(Parallel(n_jobs=2, backend="loky"), work)
         return found.grade  # type: ignore[no-any-return]
 
@@ -304,16 +394,6 @@ def probed(tasks: Sequence[Task]) -> Mapping[str, Any] | None:
     return sandbox.probe(any(getattr(task, "unsafe", False) for task in code)) if code else None
 
 
-def in_header_order(problems: Sequence[Problem]) -> list[Problem]:
-    """Return the problems with equal worked examples side by side, so that a server's prefix
-    cache holds them; otherwise in their order.
-    """
-    first: dict[tuple[Message, ...], int] = {}
-    for i, problem in enumerate(problems):
-        first.setdefault(problem.messages[:-1], i)
-    return sorted(problems, key=lambda problem: first[problem.messages[:-1]])
-
-
 def unique(items: list[Item]) -> list[Item]:
     """Return the items; ValueError where two have one id."""
     seen: set[str] = set()
@@ -322,6 +402,12 @@ def unique(items: list[Item]) -> list[Item]:
             raise ValueError(f"task: two problems have the id {item.problem.id!r}")
         seen.add(item.problem.id)
     return items
+
+
+def labelled(strategy: Strategy) -> str:
+    """Return a strategy's name, with its budget where no pool gives every budget."""
+    pooled = type(strategy) in POOLED or isinstance(strategy, Composed)
+    return strategy.name if pooled else f"{strategy.name}@{strategy.budget}"
 
 
 def continues(strategy: Strategy) -> bool:

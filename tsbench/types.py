@@ -130,6 +130,13 @@ class Usage:
             self.seconds + other.seconds,
         )
 
+    @property
+    def tokens(self) -> int | None:
+        """Tokens read and generated."""
+        if self.prompt_tokens is None or self.completion_tokens is None:
+            return None
+        return self.prompt_tokens + self.completion_tokens
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -193,7 +200,9 @@ Scores = Generator[Sequence[Ask], list[Reply], list[float | None]]
 class Strategy(Protocol):
     """Yields asks, receives their replies, returns the reply that it picks (or None).
 
-    `name` and `budget` (nominal: draws, or tokens of thought) label its outcomes.
+    `name` and `budget` (nominal: draws, or tokens of thought) label its outcomes. A strategy whose
+    asks follow one another also has `rounds`, the most lists of asks that it yields, so that it
+    is begun before those that are done at once (without it: 1).
     """
 
     @property

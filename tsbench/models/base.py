@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from tsbench.types import CountedBy, EffortLevel, Message, Status, Usage
 
 UNKNOWN = Usage(None, None, None, None)
+NOTHING = Usage()
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Response:
 
     `first` are the first token's likeliest alternatives; `confidence` is the mean over tokens of
     the negative mean log-probability of those that were listed; `scores` are what a classifier
-    gave instead of a text.
+    gave instead of a text. `attempts` are HTTP requests; `wasted` is what those used that gave
+    nothing, None where it is not known.
     """
 
     text: str
@@ -68,6 +70,7 @@ class Response:
     first: Mapping[str, float] = field(default_factory=dict)
     served_model: str | None = None
     attempts: int = 1
+    wasted: Usage = NOTHING
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,18 @@ class Served:
     endpoint: str
     model: str
     params: float | None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A model as its asks' keys have it: what answers, and all that shapes a reply but the ask."""
+
+    served: Served
+    shape: Mapping[str, Any]
+
+    def sampling(self) -> dict[str, Any]:
+        """Return what shapes a reply."""
+        return dict(self.shape)
 
 
 class Connected(Protocol):
@@ -115,5 +130,9 @@ class Model(Protocol):
 
     @property
     def dollars_out(self) -> float | None: ...
+
+    def identity(self) -> Identity | None:
+        """Return its identity without a word to it; None where its weights are not here yet."""
+        ...
 
     def connect(self) -> AbstractAsyncContextManager[Connected]: ...

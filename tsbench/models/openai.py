@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import openai
 
-from tsbench.models.base import Request, Response, Served
+from tsbench.models.base import Identity, Request, Response, Served
 from tsbench.types import Message, Status, Usage
 
 NO_KEY = "none"
@@ -73,6 +73,19 @@ class OpenAI:
     def continues(self) -> bool:
         """Whether a prefix can be continued."""
         return self.api == "completions"
+
+    def sampling(self) -> dict[str, Any]:
+        """Return every parameter that shapes a reply beside the prompt: part of an ask's key."""
+        return {
+            "api": self.api,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            **self.extra,
+        }
+
+    def identity(self) -> Identity:
+        """Return its identity, without a word to the endpoint."""
+        return Identity(Served(self.base_url, self.name, self.params), self.sampling())
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
@@ -161,13 +174,7 @@ class Connection:
 
     def sampling(self) -> dict[str, Any]:
         """Return every parameter that shapes a reply beside the prompt: part of an ask's key."""
-        model = self.model
-        return {
-            "api": model.api,
-            "temperature": model.temperature,
-            "top_p": model.top_p,
-            **model.extra,
-        }
+        return self.model.sampling()
 
     async def complete(self, request: Request) -> Response:
         """Ask once. A failure of the endpoint is a response with its status, not an exception.

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 import openai
 
-from tsbench.models.base import Request, Response, Served
+from tsbench.models.base import Identity, Request, Response, Served
 from tsbench.models.openai import RETRIES, check_address, failed, listed
 from tsbench.types import Usage
 
@@ -44,6 +44,11 @@ class Classifier:
         if self.route not in ("classify", "pooling"):
             raise ValueError(f"model.route must be classify or pooling, found {self.route!r}")
 
+    def identity(self) -> Identity:
+        """Return its identity, without a word to the endpoint."""
+        shape = {"route": self.route, "label": self.label}
+        return Identity(Served(self.base_url, self.name, self.params), shape)
+
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Classes]:
         """Reach the endpoint, or raise ValueError before anything is spent."""
@@ -73,7 +78,7 @@ class Classes:
 
     def sampling(self) -> dict[str, Any]:
         """Return what shapes a score beside the messages."""
-        return {"route": self.model.route, "label": self.model.label}
+        return self.model.identity().sampling()
 
     async def complete(self, request: Request) -> Response:
         """Score once. A failure of the endpoint is a response with its status."""

@@ -86,6 +86,14 @@ def from_hub(repo: str, file: str, revision: str) -> Path:
     return Path(hf_hub_download(repo, file, revision=revision))
 
 
+def in_hub_cache(repo: str, file: str, revision: str) -> str | None:
+    """Return that file if it was fetched before, None if not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, file, revision=revision)
+    return found if isinstance(found, str) else None
+
+
 def check_gguf(path: Path) -> Path:
     """Return `path` if it is a GGUF file; raise ValueError in one sentence if not."""
     if not path.is_file():

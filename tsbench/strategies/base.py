@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tsbench.strategies.checks import positive
-from tsbench.types import Judge, Reply, Scores
+from tsbench.types import Judge, Reply, Scores, Strategy
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,11 @@ class Draws:
     def budget(self) -> int:
         """The number of replies."""
         return self.k
+
+
+def rounds(strategy: Strategy) -> int:
+    """Return the most lists of asks that a strategy yields; 1 where it does not say."""
+    return int(getattr(strategy, "rounds", 1))
 
 
 def answered(replies: Sequence[Reply]) -> list[Reply]:

@@ -55,6 +55,12 @@ class Forced:
         """The tokens of thought."""
         return self.thinking_budget
 
+    @property
+    def rounds(self) -> int:
+        """The most pieces of thought where the endpoint counts their tokens, and the answer."""
+        pieces = len(checkpoints(self.thinking_budget))
+        return pieces + 1 + (self.waits + 1 if pieces else 0)
+
     def run(self, problem: Problem) -> Steps:
         """Yield one continuation at a time, and last the forced answer."""
         stop = stops(problem)
@@ -101,6 +107,11 @@ class Truncated:
     def budget(self) -> int:
         """The tokens of thought."""
         return self.thinking_budget
+
+    @property
+    def rounds(self) -> int:
+        """The pieces of the chain, and the answer."""
+        return len(checkpoints(self.thinking_budget)) + 1
 
     def run(self, problem: Problem) -> Steps:
         """Yield one piece of the chain at a time, and last the forced answer."""

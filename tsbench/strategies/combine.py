@@ -35,6 +35,7 @@ class UniversalSelfConsistency(Draws):
 
     question: str = "Which reply agrees most with the others? Say its number."
     name: ClassVar[str] = "usc"
+    rounds: ClassVar[int] = 2
 
     def run(self, problem: Problem) -> Steps:
         """Yield k draws, then one step that reads those that gave an answer."""
@@ -57,6 +58,7 @@ class Fuse(Draws):
 
     instruction: str = "Use the best of these replies and write one reply that is right."
     name: ClassVar[str] = "fuse"
+    rounds: ClassVar[int] = 2
 
     def run(self, problem: Problem) -> Steps:
         """Yield k draws, then one that reads those that gave an answer."""

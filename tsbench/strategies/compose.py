@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from tsbench.strategies.base import Draws
+from tsbench.strategies.base import Draws, rounds
 from tsbench.strategies.budget import Effort, Forced, Prompted, Truncated
 from tsbench.strategies.select import selected
 from tsbench.types import Ask, Judge, Problem, Reply, Steps, Strategy
@@ -60,6 +60,11 @@ class Judged:
         """The treatment's."""
         return self.thinking.budget
 
+    @property
+    def rounds(self) -> int:
+        """Those of the chain, and the judge."""
+        return rounds(self.thinking) + 1
+
     def run(self, problem: Problem) -> Steps:
         """Yield the steps of the chain, then the judge."""
         reply = yield from self.thinking.run(problem)
@@ -102,6 +107,11 @@ class Composed(Draws):
     def continues(self) -> bool:
         """Whether the treatment continues a prefix."""
         return bool(getattr(self.thinking, "continues", False))
+
+    @property
+    def rounds(self) -> int:
+        """Those of a chain, and the judges."""
+        return rounds(self.thinking) + (self.verifier is not None)
 
     @property
     def unit(self) -> Strategy:

@@ -66,6 +66,11 @@ class Revise:
         """The verifier, None where none is asked."""
         return None if self.select in ("last", "vote") else self.select
 
+    @property
+    def rounds(self) -> int:
+        """The replies of the chain, and the judges."""
+        return self.steps + (self.verifier is not None)
+
     def run(self, problem: Problem) -> Steps:
         """Yield one draw at a time, then what selects asks."""
         replies = yield from revised(1, self.steps, self.instruction)
@@ -104,6 +109,11 @@ class Grid:
     def verifier(self) -> str | None:
         """The verifier, None where none is asked."""
         return None if self.select == "vote" else self.select
+
+    @property
+    def rounds(self) -> int:
+        """The replies of a chain, and the judges."""
+        return self.steps + (self.verifier is not None)
 
     def run(self, problem: Problem) -> Steps:
         """Yield a draw for every chain at a time, then what selects asks."""

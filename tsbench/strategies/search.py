@@ -60,6 +60,11 @@ class Beam:
         """The number of paths that grow side by side."""
         return self.width * self.branching
 
+    @property
+    def rounds(self) -> int:
+        """Extensions and judges of every step, and the replies."""
+        return 2 * self.steps + 1
+
     def run(self, problem: Problem) -> Steps:
         """Yield the steps of all paths at once, their judges, and last the replies."""
         stop = None if self.separator in problem.stop else (self.separator, *problem.stop)
@@ -177,6 +182,11 @@ class TreeSearch(Draws):
     def name(self) -> str:
         """The strategy with its verifier."""
         return f"ab-mcts:{self.verifier}"
+
+    @property
+    def rounds(self) -> int:
+        """A draw and a judge for each reply."""
+        return 2 * self.k
 
     def run(self, problem: Problem) -> Steps:
         """Yield one draw at a time and its judge. Raises ValueError for a score out of range."""

@@ -27,6 +27,7 @@ class BestOf(Draws):
     """Draw `k` replies, score each with `verifier`, return the best (best-of-N)."""
 
     verifier: str
+    rounds: ClassVar[int] = 2
 
     @property
     def name(self) -> str:
@@ -66,6 +67,11 @@ class Tournament(Draws):
     def name(self) -> str:
         """The strategy with its verifier."""
         return f"tournament:{self.verifier}"
+
+    @property
+    def rounds(self) -> int:
+        """The draws, then a round for each halving of those that are left."""
+        return 1 + (self.k - 1).bit_length()
 
     def run(self, problem: Problem) -> Steps:
         """Yield k draws, then a judge for each pair of a round."""

@@ -106,6 +106,7 @@ class WeightedVote(Draws):
     """
 
     verifier: str
+    rounds: ClassVar[int] = 2
 
     @property
     def name(self) -> str:
@@ -135,6 +136,11 @@ class AdaptiveVote(Draws):
         if not 0.5 <= self.confidence < 1:
             raise ValueError(f"confidence must be in [0.5, 1), found {self.confidence!r}")
 
+    @property
+    def rounds(self) -> int:
+        """The most batches."""
+        return math.ceil(self.k / self.batch)
+
     def run(self, problem: Problem) -> Steps:
         """Yield a batch of draws at a time."""
         replies: list[Reply] = []
@@ -157,6 +163,11 @@ class WindowVote(Draws):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive("window", self.window)
+
+    @property
+    def rounds(self) -> int:
+        """The most windows."""
+        return math.ceil(self.k / self.window)
 
     def run(self, problem: Problem) -> Steps:
         """Yield a window of draws at a time."""
