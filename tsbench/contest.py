@@ -220,7 +220,19 @@ class Contest:
         """Return what scores all visits by an estimate calibrated on some; NaN for no estimate."""
         if estimate is None:
             return lambda _: np.full(self.problem.size, np.nan)
-        return lambda learnt: self.calibrated(estimate, learnt).chance(estimate.table)
+
+        def chance(learnt: Flags) -> Array:
+            key = estimate.name, learnt.tobytes()
+            if key not in self.chances:
+                self.chances[key] = self.calibrated(estimate, learnt).chance(estimate.table)
+            return self.chances[key]
+
+        return chance
+
+    @cached_property
+    def chances(self) -> dict[tuple[str, bytes], Array]:
+        """What estimates said of all visits, by what they had learnt from."""
+        return {}
 
     def calibrated(self, estimate: Estimate, learnt: Flags) -> Calibration:
         """Return an estimate calibrated on the visits that may be learnt from."""

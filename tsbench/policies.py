@@ -24,8 +24,8 @@ CUTS = 16
 """Places, at equal shares of problems, where a tier may begin."""
 GRID = 32
 """Places, at equal shares of problems, where a posterior is formed."""
-WIDTH = 0.08
-"""The posterior's kernel: its standard deviation in shares of problems."""
+WIDTH = 0.32
+"""The posterior's kernel: its standard deviation, in shares of problems, times problems^(1/5)."""
 INNER = 4
 """Parts of the problems, each held out in turn, by which a tier is judged."""
 
@@ -151,7 +151,8 @@ def posterior(arms: Counts) -> Family:
         edges = quantiles(seen.score, GRID)
         centre = (np.arange(len(edges) + 1) + 0.5) / (len(edges) + 1)
         ranks = seen.score[known].argsort().argsort() / max(int(known.sum()) - 1, 1)
-        weight = np.exp(-0.5 * ((centre[:, None] - ranks[None, :]) / WIDTH) ** 2)
+        width = WIDTH / max(seen.problems, 1) ** 0.2
+        weight = np.exp(-0.5 * ((centre[:, None] - ranks[None, :]) / width) ** 2)
         weight /= weight.sum(axis=1, keepdims=True)
         Z, C = (weight @ table[known][:, arms] for table in (seen.Z, seen.C))
         silent = [rule.arms[0] for rule in uniform(arms)(seen, price)]

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from tsbench import manifest, plots, words
+from tsbench import manifest, plots, route_page, route_plots, words
 from tsbench.cells import ALL
 from tsbench.compositions import Grid, grids, leading
 from tsbench.cost import Price
@@ -97,6 +97,10 @@ class Run:
     roc: pd.DataFrame | None
     compliance: pd.DataFrame | None
     compositions: pd.DataFrame | None
+    routes: pd.DataFrame | None
+    difficulty: pd.DataFrame | None
+    reliability: pd.DataFrame | None
+    limits: pd.DataFrame | None
     samples: pd.DataFrame | None
     manifest: Mapping[str, Any]
 
@@ -171,6 +175,10 @@ def read(folder: Path) -> Run:
         optional(folder / "roc.parquet"),
         optional(folder / "compliance.parquet"),
         optional(folder / "compositions.parquet"),
+        optional(folder / "routes.parquet"),
+        optional(folder / "difficulty.parquet"),
+        optional(folder / "reliability.parquet"),
+        optional(folder / "limits.parquet"),
         samples(folder / "samples"),
         manifest.read(folder),
     )
@@ -232,7 +240,71 @@ def figures(run: Run) -> Drawn:
                     plots.roc(curve, found, part.task_class, note=note),
                     f"{part.title}: how verifiers tell right draws from wrong ones",
                 )
+        drawn |= routing_figures(run, part, note)
     return drawn
+
+
+def routed(run: Run, part: Part) -> dict[str, pd.DataFrame]:
+    """Return the router's tables of a class, by name; nothing where none was fitted."""
+    found: dict[str, pd.DataFrame] = {}
+    for name in ("routes", "difficulty", "reliability", "limits"):
+        rows = getattr(run, name)
+        if rows is not None and len(rows):
+            mine = (rows["model"] == part.model) & (rows["task_class"] == part.task_class)
+            found |= {name: rows[mine]} if mine.any() else {}
+    return found
+
+
+def targets(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return the uniform budgets that a class's policies match."""
+    rows = tables.get("routes", pd.DataFrame({"matched": [], "target": []}))
+    return list(dict.fromkeys(rows.loc[rows["matched"] == "accuracy", "target"]))
+
+
+def routing_figures(run: Run, part: Part, note: str) -> Drawn:
+    """Return a class's figures of policies and of estimates."""
+    tables, drawn = routed(run, part), {}
+    for target in targets(tables):
+        drawn[f"{part.stem}-policies-{slug(target)}"] = (
+            route_plots.policies(tables["routes"], part.task_class, target, note=note),
+            f"{part.title}: what policies save in place of {target}",
+        )
+    if {"difficulty", "reliability"} <= set(tables):
+        drawn[f"{part.stem}-reliability"] = (
+            route_plots.reliability(
+                tables["reliability"], tables["difficulty"], part.task_class, note=note
+            ),
+            f"{part.title}: how calibrated estimates of difficulty are",
+        )
+    return drawn
+
+
+def routing(run: Run, part: Part, images: Mapping[str, str]) -> str:
+    """Return a class's router: where compute pays, policies, estimates; nothing without one."""
+    tables = routed(run, part)
+    if not tables:
+        return ""
+    said = ["<h3>Router</h3>"]
+    if "limits" in tables:
+        said.append(route_page.limits_lines(tables["limits"]))
+    for target in targets(tables):
+        said.append(
+            figure(
+                images[f"{part.stem}-policies-{slug(target)}"],
+                f"Each policy fitted to the accuracy of {target} and held out, in its place: how "
+                "accuracy changes and what is spared, with 95 % intervals. The hollow oracle sees "
+                "each problem\u2019s own curve.",
+            )
+        )
+        said.append(route_page.policies_table(tables["routes"], target))
+    if f"{part.stem}-reliability" in images:
+        caption = (
+            "What each estimate claims, out of fold, against the share of passes that are right. A "
+            "dot\u2019s area is the share of visits in its bin; lines are 95 % intervals."
+        )
+        said.append(figure(images[f"{part.stem}-reliability"], caption))
+        said.append(route_page.estimates_table(tables["difficulty"]))
+    return "\n".join(said)
 
 
 def grid_parts(run: Run, part: Part) -> dict[str, tuple[Grid, pd.DataFrame]]:
@@ -400,6 +472,7 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
             verifiers_table(run, part),
             levels_table(run, part),
             flips_table(run, part),
+            routing(run, part, images),
         ]
     )
 

@@ -1,0 +1,95 @@
+"""The report's part on the router: where compute pays, what policies save, and on what grounds."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tsbench import words
+from tsbench.contest import BOUND, ROUTED
+from tsbench.markup import items, number, table, td, text, th
+from tsbench.route_plots import best
+
+POLICIES = (
+    "Policies that choose by how hard a problem looks, or stop early, in place of {target}. Each "
+    "was fitted on four fifths of the problems and valued on the other, five times over; pilot "
+    "draws and judges that an estimate needs are paid for. Of each policy its best estimate is "
+    "shown, which flatters; routed is the choice among all of them, held out too, and what "
+    "policy.json has. The saving is against the cheapest uniform budget, of any strategy, that is "
+    "as accurate as the policy; the gain, fitted for equal spend, is over the most accurate one "
+    "that spends as much."
+)
+ESTIMATES = (
+    "How well difficulty is guessed before it is known. AUC is that of the chance that one pass is "
+    "right, and the error its expected calibration error, both out of fold. An estimate costs one "
+    "pass so much more where it routes; an arm that would have made the pilot's draws anyway pays "
+    "nothing."
+)
+
+
+def limits_lines(limits: pd.DataFrame) -> str:
+    """Return where more compute pays, and where routing does, in words."""
+    lines = []
+    for _, row in limits.iterrows():
+        lines.append(f"More {words.AXES[row['axis']].unit} pay: {row['pays']}; {row['reason']}.")
+        lines.append(f"Routing pays: {row['routing_pays']}; {row['routing_reason']}.")
+    return "".join(f"<p>{text(line)}</p>" for line in lines)
+
+
+def policies_table(routes: pd.DataFrame, target: str) -> str:
+    """Return the policies of one target: at equal accuracy, and at equal spend."""
+    mine = routes[routes["target"] == target]
+    equal, spend = (mine[mine["matched"] == kind] for kind in ("accuracy", "spend"))
+    rows = []
+    for _, row in best(equal).iterrows():
+        same = (spend["policy"] == row["policy"]) & (spend["estimate"] == row["estimate"])
+        if row["policy"] in (ROUTED, BOUND):
+            same = spend["policy"] == row["policy"]
+        other = spend[same].iloc[0] if same.any() else None
+        rows.append(
+            [
+                th(str(row["policy"]), str(row["estimate"])),
+                number(words.percent(row["accuracy"], 1)),
+                number(words.amount(row["spend"], row["axis"])),
+                td(words.change(row["change"]), ends(row, "change", points=True)),
+                td(words.percent(row["spared"]), ends(row, "spared")),
+                td(words.percent(row["saving"]), ends(row, "saving")),
+                td("", "")
+                if other is None
+                else td(words.change(other["gain"]), ends(other, "gain", points=True)),
+            ]
+        )
+    head = ["policy and estimate", "accuracy", words.AXES[str(mine["axis"].iloc[0])].unit]
+    head += ["points more", "spend spared", "saving", "gain at equal spend"]
+    flags = dict.fromkeys(
+        f"{row['policy']}{f' on {row.estimate}' if row['estimate'] else ''}: {row['flags']}"
+        for _, row in best(equal).iterrows()
+        if row["flags"]
+    )
+    return table(POLICIES.format(target=target), head, rows, 6) + items(flags)
+
+
+def estimates_table(difficulty: pd.DataFrame) -> str:
+    """Return every estimate with its AUC, calibration error and cost."""
+    rows = [
+        [
+            th(str(row["estimate"]), str(row["features"]).replace(",", ", ").replace("  ", " ")),
+            td(*words.area(row, "auc")),
+            td(words.percent(row["ece"], 1), ends(row, "ece")),
+            number(f"{row['pilot']:.0f}"),
+            number(words.amount(row["over_one_pass"], row["axis"])),
+        ]
+        for _, row in difficulty.sort_values("auc", ascending=False).iterrows()
+    ]
+    unit = words.AXES[str(difficulty["axis"].iloc[0])].unit
+    head = ["estimate", "AUC", "error", "pilot draws", f"{unit} over one pass"]
+    found = table(ESTIMATES, head, rows, 4)
+    return f"<details><summary>Estimates of difficulty</summary>{found}</details>"
+
+
+def ends(row: pd.Series, name: str, *, points: bool = False) -> str:
+    """Return an interval's ends in words, nothing where there is none."""
+    low, high = (words.given(row[f"{name}_{end}"]) for end in ("low", "high"))
+    if low is None or high is None:
+        return ""
+    said = words.change if points else words.percent
+    return words.between(said(low), said(high))
