@@ -254,6 +254,12 @@ class Contest:
 
     def run(self, budgets: Sequence[int]) -> tuple[pd.DataFrame, list[Part]]:
         """Return a row per goal and policy, and the routed policy of each goal for export."""
+        if not self.bench.fixed.size:
+            wait = np.quantile(self.menu.seconds, SLOW, axis=0).min()
+            raise ValueError(
+                f"latency is {self.economy.latency:g} s, and no budget of {self.task_class} keeps "
+                f"within it for 95 % of problems; the fastest takes {wait:.3g} s."
+            )
         goals = self.goals(budgets)
         if not goals:
             known = sorted({self.menu.arms[i].budget for i in self.bench.fixed})
