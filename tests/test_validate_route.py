@@ -34,8 +34,6 @@ def test_estimated_savings_are_those_that_a_policy_then_has(tmp_path):
             assert found.loc[(policy, name, 0.9), "true_saving"] > 20.0
             assert found.loc[(policy, name, 0.62), "true_saving"] < 10.0
     assert rows["truth"].between(rows["low"], rows["high"]).mean() > 0.85
-    told = rows[rows["policy"].isin(("bins", "greedy"))]
-    assert (told["in_sample"] - told["truth"]).mean() > (told["saving"] - told["truth"]).mean()
     assert (tmp_path / "validate_route.parquet").is_file()
 
 
