@@ -38,7 +38,7 @@ def test_every_option_instantiates(group: str, name: str, tmp_path: Path) -> Non
     for key, value in given.get(group, {}).items():
         if key in list(part.keys()):
             OmegaConf.update(part, key, value)
-    if group == "verifier" and "model" in part:
+    if group in ("verifier", "judge") and "model" in part:
         OmegaConf.update(part, "model", {"base_url": "http://127.0.0.1:1/v1", "name": "m"})
     made = instantiate(part, _convert_="all")
     assert not isinstance(made, dict), f"{group}/{name} has no _target_"

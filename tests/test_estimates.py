@@ -1,6 +1,10 @@
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tsbench.cells import cells_of_draws
 from tsbench.estimates import estimates, estimates_by_score, spends
@@ -114,3 +118,61 @@ def test_a_verifier_whose_spend_is_unknown_makes_the_whole_unknown():
     pools = tally([table], scores=True).whole()
     assert np.isnan(spends(pools, 2, verified=True)["tokens"]).all()
     assert spends(pools, 2)["tokens"].tolist() == [[10.0, 20.0]]
+
+
+graded = st.lists(
+    st.tuples(
+        st.sampled_from((0.0, 1 / 6, 0.5, 1.0, None)),
+        st.sampled_from(("ok", "truncated", "error")),
+    ),
+    min_size=1,
+    max_size=7,
+)
+
+
+@settings(deadline=None)
+@given(graded)
+def test_pass_at_k_of_grades_is_the_best_of_every_subset(
+    draws: list[tuple[float | None, str]],
+) -> None:
+    rows = pd.DataFrame(draws, columns=["correct", "status"]).assign(
+        task_class="essays", problem_id="p"
+    )
+    rows.loc[rows["status"] != "ok", "correct"] = np.nan
+    unread = rows["correct"].isna() & (rows["status"] == "ok")
+    rows.loc[unread, "status"] = "unparsed"
+    (oracle, *_) = estimates(tally([rows.assign(correct=rows["correct"].astype(float))]).whole())
+    kept = rows[rows["status"] != "error"]
+    bounds = {
+        "accuracy": kept["correct"].fillna(0.0),
+        "if_wrong": rows["correct"].fillna(0.0),
+        "if_right": rows["correct"].fillna(1.0),
+    }
+    for name, grades in bounds.items():
+        found = getattr(oracle, name)[0]
+        for k in range(1, len(grades) + 1):
+            best = [max(some) for some in combinations(grades, k)]
+            assert found[k - 1] == pytest.approx(np.mean(best)), (name, k)
+
+
+def test_grades_of_two_halves_and_of_many_batches_are_those_of_all():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "task_class": "essays",
+            "problem_id": np.repeat(["p", "q"], 8),
+            "index": np.tile(np.arange(8), 2),
+            "correct": rng.integers(0, 7, 16) / 6,
+        }
+    )
+    whole = tally([table])
+    parts = tally([table.iloc[:5], table.iloc[5:6], table.iloc[6:]])
+    (one,), (two,) = (list(estimates(pools.whole())) for pools in (whole, parts))
+    assert one.accuracy == pytest.approx(two.accuracy)
+    assert one.accuracy[:, 0] == pytest.approx(table.groupby("problem_id")["correct"].mean())
+    (halves,) = estimates(whole)
+    assert halves.accuracy[:, 3] == pytest.approx(
+        table.groupby(["problem_id", table["index"] % 2])["correct"].max()
+    )
+    (last,) = estimates(whole.at(np.array([3, 0])))
+    assert last.accuracy == pytest.approx(halves.accuracy[[3, 0]])

@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 
 from tsbench.cost import Price, Prices
-from tsbench.ledger import as_row, expected_choice, tables
+from tsbench.ledger import as_row, tables
 from tsbench.pool import weighted_best_of_k
+from tsbench.similarity import choices, similarities
 from tsbench.strategies import (
     AdaptiveVote,
     BestOf,
@@ -14,7 +15,6 @@ from tsbench.strategies import (
     Truncated,
     WeightedVote,
 )
-from tsbench.strategies.similarity import similarities
 from tsbench.types import Outcome, Usage
 
 UNPRICED = Prices(Price(None, None, None))
@@ -100,7 +100,7 @@ def test_expected_choice_at_the_whole_pool_is_the_choice_itself() -> None:
     np.fill_diagonal(alike, 0.0)
     winner = int(alike.sum(axis=1).argmax())
     correct = np.eye(4)[winner]
-    assert expected_choice(similarities(texts), correct)[-1] == 1.0
+    assert (choices(similarities(texts)) @ correct)[-1] == 1.0
 
 
 def test_a_weighted_vote_is_exact_over_the_pool_and_pays_its_verifier() -> None:

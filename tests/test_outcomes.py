@@ -132,7 +132,7 @@ def test_best_of_k_pays_for_its_verifier():
     ("draws", "said"),
     [
         (pool(["7"]).drop(columns="correct"), "samples have no column 'correct'; found task_class"),
-        (pool(["7"]).assign(correct=0.5), "row 0 has correct = 0.5; allowed are 0, 1 and null"),
+        (pool(["7"]).assign(correct=1.5), "row 0 has correct = 1.5; allowed are 0 to 1 and null"),
         (pool(["7", "8"]).assign(correct=["yes", None]), "row 0 has correct = 'yes'"),
         (pool(["7"]).assign(status="fail", correct=None), "status 'fail'; allowed are ok"),
         (pool(["7"]).assign(kind="judge"), "samples have no draw"),

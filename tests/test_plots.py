@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -27,6 +28,25 @@ def boxes(figure: Figure) -> dict[str, object]:
     FigureCanvasAgg(figure).draw()
     shown = [t for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible()]  # type: ignore[attr-defined]
     return {f"{i} {t.get_text()}": t.get_window_extent() for i, t in enumerate(shown)}  # type: ignore[attr-defined]
+
+
+def captured(ends: Mapping[str, float]) -> pd.DataFrame:
+    """Return a table of headroom: what selectors convert of 8 draws, less of fewer."""
+    rows = [
+        {
+            "task_class": "open_ended",
+            "model": "toy",
+            "strategy": strategy,
+            "budget": float(k),
+            "capture": end * k / 8,
+            "low": end * k / 8 - 0.2,
+            "high": end * k / 8 + 0.2,
+            "held_capture": 1.2 * end * k / 8 if k in (2, 8) else np.nan,
+        }
+        for strategy, end in ends.items()
+        for k in range(2, 9)
+    ]
+    return pd.DataFrame(rows)
 
 
 def crowded() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -121,6 +141,7 @@ def test_no_text_covers_another_or_leaves_the_figure(axis: str) -> None:
         plots.curve(table, rows, "math", "tokens", note="simulated model"),
         plots.strata(curves(), knees(), "math", axis, note="simulated model"),
         plots.roc(*roc_tables(*"abcdefg"), "math", note="simulated model"),
+        plots.captures(captured(dict.fromkeys(MANY, 0.4)), "open_ended", note="simulated model"),
     ]
     for figure in drawn:
         placed = boxes(figure)
@@ -280,3 +301,17 @@ def test_importing_the_report_touches_neither_pyplot_nor_the_sweeping_half() -> 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_captures_have_a_line_a_selector_and_dashes_for_what_is_held_out() -> None:
+    figure = plots.captures(captured({"mbr": 0.3, "best-of-n:logprob": -0.1}), "open_ended")
+    (axes,) = figure.axes
+    assert axes.get_ylabel() == "headroom converted, %"
+    ends = {round(float(line.get_ydata()[-1])) for line in axes.lines if len(line.get_xdata()) > 2}
+    assert {30, -10} <= ends
+    dashed = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_lw() == 1.2]
+    assert [round(float(line.get_ydata()[-1])) for line in dashed] == [36, -12]
+    texts = said(figure)
+    assert texts.index("minimum Bayes risk") < texts.index("best-of-n by log-probability")
+    with pytest.raises(ValueError, match="headroom has no class 'math'; found open_ended"):
+        plots.captures(captured({"mbr": 0.3}), "math")

@@ -252,6 +252,11 @@ def test_judged_pairs_draws_with_their_marks():
     assert len(both) == len(judged(samples)), "a revision is no draw of the pool"
     thought = judged(samples.assign(thinking_budget=32.0))
     assert set(thought["verifier"]) == {"v (thinking 32)", "w (thinking 32)"}
+    partly = samples.iloc[[3]].assign(key="g", index=5, correct=0.5)
+    assert judged(pd.concat([samples, partly])).empty, "grades say of no draw that it is right"
+    elsewhere = partly.assign(task="essays")
+    both = judged(pd.concat([samples, elsewhere]))
+    pd.testing.assert_frame_equal(both, judged(samples))
     assert judged(samples[samples["kind"] == "draw"]).empty
     assert rocs(judged(samples[samples["kind"] == "draw"])).empty
 

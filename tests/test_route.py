@@ -209,7 +209,7 @@ def test_bad_tables_are_refused_before_anything_is_written(tmp_path):
     whole = samples(20, 4)
     cases = [
         (whole.drop(columns="correct"), {}, "samples have no column 'correct'"),
-        (whole.assign(correct=0.5), {}, "correct = 0.5; allowed are 0, 1"),
+        (whole.assign(correct=1.5), {}, "correct = 1.5; allowed are 0 to 1"),
         (whole, {"difficulty": ["ease"]}, "difficulty has 'ease', which is no column"),
         (whole, {"targets": (50,)}, "has none of these; its budgets are 1, 2, 3, 4"),
         (whole, {"axis": "dollars"}, "no draw's dollars are known"),

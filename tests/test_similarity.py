@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsbench.strategies.similarity import ORDER, mbr_scores, similarities
+from tsbench.similarity import ORDER, mbr_scores, similarities
 
 TEXTS = st.lists(st.none() | st.text(alphabet="ab c", max_size=12), max_size=6)
 

@@ -33,6 +33,17 @@ def script(moves: list[tuple[str | None, str, float | None, str]]) -> Say:
     return say
 
 
+def counted(say: Say) -> Say:
+    """Have a reply that was cut use all the tokens that it had, as endpoints count them."""
+
+    def cut(ask: Ask, index: int) -> Said:
+        said = say(ask, index)
+        bound = ask.max_tokens if isinstance(ask, Draw) else None
+        return replace(said, tokens=bound) if bound and said.finish == "length" else said
+
+    return cut
+
+
 MOVES = st.lists(st.tuples(WORDS, FINISHES, SCORES, STATUSES), min_size=1, max_size=7)
 CONFIGS = configs()
 
@@ -91,14 +102,8 @@ class TestContract:
     @settings(max_examples=25, deadline=None)
     @given(moves=MOVES)
     def test_asks_in_at_most_the_rounds_that_it_says(self, config: Any, moves: list[Any]) -> None:
-        strategy, say = instantiate(config), script(moves)
-
-        def cut_where_it_says(ask: Ask, index: int) -> Said:
-            said = say(ask, index)
-            cut = isinstance(ask, Draw) and ask.max_tokens and said.finish == "length"
-            return replace(said, tokens=ask.max_tokens) if cut else said
-
-        assert len(play(strategy, cut_where_it_says).batches) <= rounds(strategy)
+        strategy = instantiate(config)
+        assert len(play(strategy, counted(script(moves))).batches) <= rounds(strategy)
 
     def test_survives_replies_without_answers(self, config: Any) -> None:
         run = play(instantiate(config), lambda ask, index: Said())

@@ -108,7 +108,7 @@ def test_what_another_tool_calls_a_grade_is_not_read_but_a_lost_draw_is():
         ({"index": 3}, "a draw twice"),
         ({"problem_id": None}, "row 0 has no problem_id"),
         ({"correct": None, "status": "fail"}, "row 0 has no correct and status 'fail'; allowed"),
-        ({"correct": 0.4}, "row 0 has correct = 0.4; .* a score needs a threshold first"),
+        ({"correct": 1.4}, "row 0 has correct = 1.4; allowed are 0 to 1 and null"),
         ({"n_draws": 3, "n_correct": 4}, "row 0 has n_draws = 3 and n_correct = 4"),
     ],
 )

@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from endpoint import Endpoint, serve
+from hydra import compose, initialize_config_dir
 
-from tsbench.cli import main
+from tsbench.cli import CONF, main
 from tsbench.store import read_samples
 from tsbench.tasks.graders import GRADERS
 
@@ -21,8 +22,11 @@ CAPITALS = {"France": "Paris", "Japan": "Tokyo", "Kenya": "Nairobi", "Peru": "Li
 Tsbench = Callable[..., tuple[int, str, str]]
 
 
-def block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+OWN, _, JUDGING = PAGE.partition("## Judging")
+
+
+def block(language: str, part: str = OWN) -> str:
+    (found,) = re.findall(rf"```{language}\n(.*?)```", part, re.DOTALL)
     return str(found)
 
 
@@ -140,6 +144,31 @@ def test_a_worked_example_and_a_system_prompt_are_earlier_turns(
     asked = "What is the capital of Chad?\nAnswer with the name alone."
     assert seen[0][:3] == [("system", "Be brief."), ("user", asked), ("assistant", "Ndjamena")]
     assert seen[0][3][0] == "user"
+
+
+def test_the_page_s_essays_are_judged(tsbench: Tsbench, tmp_path: Path) -> None:
+    rows = [{"question_id": i, "category": "writing", "turns": [f"Write {i}."]} for i in range(3)]
+    (tmp_path / "question.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with serve(Endpoint(lambda prompt, rng: rng.choice(("A", "B", "tie")))) as endpoint:
+        address = endpoint.base_url.removeprefix("http://").removesuffix("/v1")
+        command = block("bash", JUDGING).replace("HOST:PORT", address).replace("NAME", "m")
+        code, _, err = tsbench(*command.split()[1:], *model(endpoint))
+    assert code == 0, err
+    samples = read_samples(tmp_path / "runs" / "essays")
+    assert samples["kind"].value_counts().to_dict() == {
+        "draw": 12, "judge": 12, "grade": 12 * 2 * 2, "baseline": 3,
+    }  # fmt: skip
+    assert (tmp_path / "runs" / "essays" / "judgements.parquet").exists()
+
+
+def test_the_page_s_keys_of_a_judge_are_there() -> None:
+    keys = re.findall(r"^\| `judge\.(\w+)=", JUDGING, re.MULTILINE)
+    files = [(CONF / "judge" / f"{name}.yaml").read_text() for name in ("pairwise", "rubric")]
+    assert {"baseline", "repeats", "instruction", "lead"} == set(keys)
+    assert all(any(f"\n{key}:" in text for text in files) for key in keys)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for override in re.findall(r"^\| `(model@judge\S+)`", JUDGING, re.MULTILINE):
+            assert compose("sweep", ["judge=rubric", override]).judge.model.wheel
 
 
 def test_the_page_names_every_grader_and_task() -> None:

@@ -13,7 +13,9 @@ from tsbench.models.base import Request, Response, Served
 from tsbench.store import Row
 from tsbench.types import (
     Ask,
+    Baseline,
     Draw,
+    Grading,
     Judge,
     Message,
     Problem,
@@ -62,6 +64,7 @@ class Asks:
                 "verifier": repr(self.verifiers[ask.verifier]),
                 "of": ask.reply.key,
                 **({} if ask.against is None else {"against": ask.against.key}),
+                **(graded_by(ask) if isinstance(ask, Grading) else {}),
                 **({} if judge is None else judge.sampling()),
             }
         return {
@@ -94,9 +97,19 @@ def beyond_plain(ask: Draw) -> dict[str, Any]:
         params["effort"] = ask.effort
     if ask.thinking_kind not in ("none", "forced"):
         params["thinking_kind"] = ask.thinking_kind
+    if ask.thinking_kind == "native":
+        params["thinking_budget"] = ask.thinking_budget
     if ask.partial and ask.stop is None:
         params["partial"] = True
+    if isinstance(ask, Baseline):
+        params["baseline"] = True
     return params
+
+
+def graded_by(ask: Grading) -> dict[str, Any]:
+    """Return the parameters of a judgement: its order, and a hash of the reference shown."""
+    reference = ask.reference and hashlib.sha256(ask.reference.encode()).hexdigest()[:16]
+    return {"swapped": ask.swapped, **({"reference": reference} if reference else {})}
 
 
 def seeded(key: str, place: int) -> int:

@@ -273,7 +273,7 @@ def _outcome_table(outcomes: pd.DataFrame) -> pd.DataFrame:
     defaults = {"model": "unknown", "status": "ok", "stratum": None, "task": ""}
     table = outcomes.assign(
         **{column: value for column, value in defaults.items() if column not in outcomes},
-        correct=accuracies(outcomes, "outcomes", whole=False),
+        correct=accuracies(outcomes, "outcomes"),
     )
     missing = table["correct"].isna()
     blank = missing & table["status"].isin(BLANK)

@@ -56,13 +56,6 @@ class Sold(Protocol):
     def dollars_out(self) -> float | None: ...
 
 
-class Sized(Protocol):
-    """A model whose number of parameters is known, or None."""
-
-    @property
-    def params(self) -> float | None: ...
-
-
 @dataclass(frozen=True)
 class PriceTable:
     """Prices that a user keeps, by the name of the model, with their date and source.
@@ -72,12 +65,12 @@ class PriceTable:
     whose own config gives no dollars, has no known price.
     """
 
-    models: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, float]] | None = None
     date: str | None = None
     source: str | None = None
 
     def __post_init__(self) -> None:
-        for name, row in self.models.items():
+        for name, row in (self.models or {}).items():
             if not {"dollars_in", "dollars_out"} <= set(row) <= set(DOLLARS):
                 raise ValueError(
                     f"price.models: {name!r} has {', '.join(row) or 'nothing'}; it needs "
@@ -92,12 +85,12 @@ class PriceTable:
         if self.models and not (self.date and self.source):
             raise ValueError("price needs a date and a source for the prices in price.models")
 
-    def of(self, size: Sized, model: Sold) -> Price:
+    def of(self, params: float | None, model: Sold) -> Price:
         """Return the price by the model's own config, else by this table, else unknown."""
-        row: Mapping[str, float | None] = self.models.get(model.name, {})
+        row: Mapping[str, float | None] = (self.models or {}).get(model.name, {})
         if model.dollars_in is not None or model.dollars_out is not None:
             row = {"dollars_in": model.dollars_in, "dollars_out": model.dollars_out}
-        return Price(size.params, *(row.get(key) for key in DOLLARS))
+        return Price(params, *(row.get(key) for key in DOLLARS))
 
 
 @dataclass(frozen=True)

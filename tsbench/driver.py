@@ -45,7 +45,7 @@ def thoughts(ask: Draw, usage: Usage) -> int | None:
         return usage.completion_tokens if ask.partial else 0
     if ask.thinking_kind == "prompted":
         return usage.reasoning_tokens or usage.completion_tokens
-    return usage.reasoning_tokens if ask.thinking_kind == "effort" else 0
+    return usage.reasoning_tokens if ask.thinking_kind in ("effort", "native") else 0
 
 
 def drive(

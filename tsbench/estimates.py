@@ -46,15 +46,27 @@ class Estimate:
 
 
 def estimates(pools: Tally, *, blank: str = "drop") -> Iterator[Estimate]:
-    """Yield pass@k and, where the draws have answers, maj@k; `blank` as in `pool.majority`."""
+    """Yield pass@k and, where the draws have answers, maj@k; `blank` as in `pool.majority`.
+
+    Of grades between 0 and 1, pass@k is the expected best of k draws, which it also is of 0 and 1.
+    """
     n, right, blanks = (pools.counts[c].to_numpy() for c in ("n", "right", "blank"))
     lost = _lost(pools)
-    yield Estimate(
-        ORACLE,
-        coverage(n, right),
-        coverage(n + lost, right),
-        coverage(n + lost, right + blanks + lost),
-    )
+    if pools.grades is None:
+        yield Estimate(
+            ORACLE,
+            coverage(n, right),
+            coverage(n + lost, right),
+            coverage(n + lost, right + blanks + lost),
+        )
+    else:
+        nothing = np.zeros_like(lost)
+        yield Estimate(
+            ORACLE,
+            _best(pools, nothing, nothing),
+            _best(pools, lost, nothing),
+            _best(pools, lost, blanks + lost),
+        )
     if pools.ballot is not None:
         ballot = _Ballot.of(pools, n)
         won = ballot.won(blank)
@@ -135,6 +147,23 @@ def _timed(pools: Tally, mean: Array, verified: bool) -> Array:
 def _offsets(entry: Counts, entries: int) -> Counts:
     """Return where each entry's part of a table sorted by entry begins, (entries + 1,)."""
     return np.concatenate([[0], np.cumsum(np.bincount(entry, minlength=entries))]).astype(np.int64)
+
+
+def _best(pools: Tally, lost: Counts, right: Counts) -> Array:
+    """Return the expected best of k draws, (entries, K).
+
+    `lost` (entries,) draws come to the pool, and `right` of those without a grade are 1, not 0.
+    """
+    assert pools.grades is not None
+    entry, draws, grade = (pools.grades[c].to_numpy() for c in ("entry", "draws", "right"))
+    size = lost.size
+    part = np.bincount(entry, draws, size)
+    ones = np.rint(pools.counts["right"] - np.bincount(entry, draws * grade, size)) + right
+    zeros = pools.counts["n"] + lost - part - ones
+    times = np.concatenate([draws, ones, zeros]).astype(np.int64)
+    entries = np.repeat(np.concatenate([entry, np.arange(size), np.arange(size)]), times)
+    values = np.repeat(np.concatenate([grade, np.ones(size), np.zeros(size)]), times)
+    return largest(_offsets(entries, size), values[np.argsort(entries, kind="stable")])
 
 
 def _lost(pools: Tally) -> Counts:

@@ -141,6 +141,23 @@ def support(found: Pick) -> str:
     )
 
 
+def converted(found: Pick, headroom: pd.DataFrame) -> str:
+    """Return how much of the headroom the choice converts, nothing where it selects nothing.
+
+    `headroom` is the class's rows of that table.
+    """
+    if headroom.empty:
+        return ""
+    mine = (headroom["strategy"] == found.strategy) & (headroom["budget"] == found.here["budget"])
+    row = headroom[mine & headroom["capture"].notna()]
+    if row.empty:
+        return ""
+    value, low, high = (words.given(row[c].iloc[0]) for c in ("capture", "low", "high"))
+    ends = "" if low is None or high is None else f" ({100 * low:.0f} to {100 * high:.0f})"
+    ends = ends.replace("-", "\u2212")
+    return f"It converts {words.percent(value or 0.0)}{ends} of the headroom over one draw."
+
+
 def delta(row: pd.Series) -> float:
     """Return the accuracy that a doubling had to buy, from a row's rule ("delta=0.01")."""
     return float(str(row["rule"]).partition("=")[2])

@@ -21,8 +21,11 @@ from tsbench.cells import ALL, THIRDS, Cells, cells_of_draws, cells_of_outcomes
 from tsbench.compliance import compliance
 from tsbench.compositions import compositions
 from tsbench.curves import curves, knees
-from tsbench.estimates import SPENDS
+from tsbench.estimates import ORACLE, SPENDS
 from tsbench.flips import flips
+from tsbench.headroom import headroom
+from tsbench.judgements import READ as JUDGED
+from tsbench.judgements import held_out, judgements, judges
 from tsbench.matches import matches
 from tsbench.rocs import READ as JUDGE
 from tsbench.rocs import judged, points, rocs
@@ -91,15 +94,17 @@ class Fit:
             return self._fit()
 
     def _fit(self) -> pd.DataFrame:
-        cells, tables = self._cells()
+        judged, held = self._judges()
+        cells, tables = self._cells(held)
         found = knees(cells, axes=self.axes, delta=self.delta, worth=self.worth, seed=self.seed)
         folder = Path(self.out or self.run or "runs/fit")
         folder.mkdir(parents=True, exist_ok=True)
         lines = curves(cells, seed=self.seed)
         matched = matches(cells, axes=list(dict.fromkeys(found["axis"])))
         tables |= {"curves": lines, "knees": found, "matches": matched} | self._verifiers()
+        tables |= judged
         composed = compositions(cells, lines, found["axis"].iloc[0], seed=self.seed)
-        tables |= {"compositions": composed} if len(composed) else {}
+        tables |= present(compositions=composed)
         for name in (*tables, *(set(SOMETIMES) - set(tables))):
             file = folder / f"{name}.parquet"
             if name in tables:
@@ -112,6 +117,22 @@ class Fit:
         console.print(knee_table(found))
         return found
 
+    def _judges(self) -> tuple[dict[str, pd.DataFrame], pd.DataFrame | None]:
+        """Return what a run's judge and the picks that it graded are worth, if one judged.
+
+        The second is the table of `held_out`.
+        """
+        if not (self.run and any(Path(self.run, "samples").glob("*.parquet"))):
+            return {}, None
+        kinds = pd.concat(self._batches(f"{self.run}/samples", {"kind"}), ignore_index=True)
+        if "kind" not in kinds or not (kinds["kind"] == "grade").any():
+            return {}, None
+        samples = pd.concat(self._batches(f"{self.run}/samples", {*JUDGED}), ignore_index=True)
+        outcomes = pd.concat(self._batches(f"{self.run}/outcomes"), ignore_index=True)
+        found = judgements(samples, outcomes, seed=self.seed)
+        tables = present(judges=judges(samples, seed=self.seed), judgements=found)
+        return tables, held_out(samples, outcomes)
+
     def _verifiers(self) -> dict[str, pd.DataFrame]:
         """Return what a run's verifiers are worth, nothing where none judged."""
         if not (self.run and any(Path(self.run, "samples").glob("*.parquet"))):
@@ -122,18 +143,20 @@ class Fit:
         draws = judged(samples)
         return {"verifiers": rocs(draws, seed=self.seed), "roc": points(draws)}
 
-    def _cells(self) -> tuple[Cells, dict[str, pd.DataFrame]]:
+    def _cells(self, held: pd.DataFrame | None) -> tuple[Cells, dict[str, pd.DataFrame]]:
         """Return the cells, and by name the tables that only outcomes have."""
         if self.samples:
-            return self._cells_of(self.samples, self.thirds), {}
+            cells = self._cells_of(self.samples, self.thirds)
+            return cells, present(headroom=headroom(cells))
         table = pd.concat(self._batches(self.outcomes or f"{self.run}/outcomes"), ignore_index=True)
         outcomes = checked_outcomes(table)
-        cells = cells_of_outcomes(outcomes)
+        cells, pools = cells_of_outcomes(outcomes), Cells()
         if self.run and self.thirds and any(Path(self.run, "samples").glob("*.parquet")):
             drawn = self._cells_of(f"{self.run}/samples", thirds=True)
             cells |= {n: c for n, c in drawn.items() if n[1] in THIRDS and "(thinking" not in n[3]}
-        asked = compliance(outcomes)
-        return cells, {"flips": flips(outcomes)} | ({"compliance": asked} if len(asked) else {})
+            pools = {n: c for n, c in drawn.items() if n[1] == ALL and n[3] == ORACLE}
+        found = present(compliance=compliance(outcomes), headroom=headroom(pools | cells, held))
+        return cells, {"flips": flips(outcomes)} | found
 
     def _cells_of(self, samples: str, thirds: bool) -> Cells:
         wanted = {*READ, "score"} if self.scored_by else {*READ}
@@ -160,6 +183,11 @@ def batches(
         read = [column for column, ours in theirs.items() if not wanted or ours in wanted]
         for batch in file.to_batches(columns=read, batch_size=BATCH, batch_readahead=1):
             yield batch.to_pandas().rename(columns=theirs).assign(**constants)
+
+
+def present(**tables: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the tables that have a row, by name."""
+    return {name: table for name, table in tables.items() if len(table)}
 
 
 def parts(source: str) -> list[Path]:
@@ -239,7 +267,7 @@ def checked_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
         raise ValueError("outcomes have no row.")
     if not any(column in outcomes and outcomes[column].notna().any() for column in SPENDS):
         raise ValueError(f"outcomes have no known spend; one of {', '.join(SPENDS)} is needed.")
-    correct = accuracies(outcomes, "outcomes", whole=False)
+    correct = accuracies(outcomes, "outcomes")
     keys = ["task_class", "task", "problem_id", "model", "strategy", "budget", "replicate"]
     keys = [key for key in keys if key in outcomes]
     twice = outcomes.duplicated(keys)

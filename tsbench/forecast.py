@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -22,9 +23,12 @@ from tsbench.asks import Asks, as_reply, joined, judging, oracle
 from tsbench.cost import Price
 from tsbench.driver import Run
 from tsbench.models.base import Identity, Model, Request, Served
+from tsbench.progress import clock
 from tsbench.runner import Job
+from tsbench.samples import Samples
+from tsbench.schema import SCHEMA, Row
 from tsbench.spend import bound
-from tsbench.store import SCHEMA, Row, read_samples
+from tsbench.strategies.base import rounds
 from tsbench.types import ANSWERED, Ask, Draw, Judge, Problem, Reply, Usage
 
 Manner = Literal["cut", "silent", "agreed"]
@@ -33,7 +37,6 @@ Kind = tuple[str, str, bool, str, int, bool, bool]
 """Task, verifier, partial, thinking kind, max_tokens, has a prefix, has turns."""
 ABSENT = "absent"
 """The endpoint of a model whose weights are not here."""
-WHOLE = [field.name for field in SCHEMA if field.type == "int64"]
 MEASURES = ("tokens", "flops", "dollars", "seconds")
 
 
@@ -98,27 +101,39 @@ class Line:
     load: Load = field(default_factory=Load)
 
 
-def walk(
-    job: Job, asks: Asks, rows: Mapping[str, Row], manner: Manner
-) -> tuple[list[Planned], bool]:
-    """Return the asks of a job in their order, and whether all their replies are stored."""
+@dataclass
+class Walk:
+    """The asks of a job in their order, in how many rounds, and how many in the widest of them."""
+
+    planned: list[Planned] = field(default_factory=list)
+    rounds: int = 0
+    widest: int = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether all replies are stored."""
+        return all(each.stored for each in self.planned)
+
+
+def walk(job: Job, asks: Asks, rows: Mapping[str, Row], manner: Manner) -> Walk:
+    """Return what a job asks where the replies that are not stored are imagined."""
     seen: Counter[Ask] = Counter()
     runs = [Run(job.strategy, job.problem, seen) for _ in range(job.repeats)]
-    planned, known = list[Planned](), True
+    found = Walk()
     while any(run.wanted for run in runs):
         batch = [(run, wanted) for run in runs for wanted in run.wanted]
+        found.rounds, found.widest = found.rounds + 1, max(found.widest, len(batch))
         answers: dict[int, list[Reply]] = defaultdict(list)
         for run, (ask, index) in batch:
             key = asks.key(job.problem, ask, index)
             row = rows.get(key)
-            planned.append(Planned(key, ask, row is not None))
-            known = known and row is not None
+            found.planned.append(Planned(key, ask, row is not None))
             made = imagined(job.problem, ask, key, manner) if row is None else as_reply(row)
             answers[id(run)].append(made)
         for run in runs:
             if run.wanted:
                 run.advance(answers[id(run)])
-    return planned, known
+    return found
 
 
 def imagined(problem: Problem, ask: Ask, key: str, manner: Manner) -> Reply:
@@ -188,7 +203,7 @@ class Pilot:
         fewest, bounded = math.inf, False
         for kind, problems in load.asks.items():
             values = self.values(kind, measure)
-            if values.size < 2 or np.isnan(values).any():
+            if values.size < 2:
                 bounds += load.most[kind].get(measure, math.nan)
                 bounded = True
                 continue
@@ -203,9 +218,9 @@ class Pilot:
         return Estimate(total, max(0.0, total - margin), total + margin)
 
     def values(self, kind: Kind, measure: str) -> NDArray[np.float64]:
-        """Return a mean for each problem; empty where there is no reply of the kind."""
+        """Return a mean for each problem, of those where the measure is known."""
         frame = self.means.get(kind)
-        return np.empty(0) if frame is None else frame[measure].to_numpy(float)
+        return np.empty(0) if frame is None else frame[measure].dropna().to_numpy(float)
 
 
 def spent(row: Row, prices: Mapping[str, Price]) -> tuple[float, ...]:
@@ -213,12 +228,15 @@ def spent(row: Row, prices: Mapping[str, Price]) -> tuple[float, ...]:
     read, made = (number(row[name]) for name in ("prompt_tokens", "completion_tokens"))
     cached, price = float(row["cached_tokens"] or 0), prices[row["endpoint"]]
     wasted = float(row.get("wasted_tokens") or 0)
-    return (
-        read + made + wasted,
-        price.flops(read, cached, made),
-        price.dollars(read, made, cached),
-        float(row["seconds"]),
-    )
+    costs = priced(price, read, cached, made)
+    return (read + made + wasted, costs["flops"], costs["dollars"], float(row["seconds"]))
+
+
+def priced(price: Price, read: float, cached: float, made: float) -> dict[str, float]:
+    """Return FLOPs and dollars; where no token was read or made, none were spent at any price."""
+    if not (read or made):
+        return {"flops": 0.0, "dollars": 0.0}
+    return {"flops": price.flops(read, cached, made), "dollars": price.dollars(read, made, cached)}
 
 
 def number(count: int | None) -> float:
@@ -325,11 +343,11 @@ def identity(model: Model, params: float | None) -> Identity:
 
 def stored(folder: Path) -> dict[str, Row]:
     """Return the stored replies of a run folder by their key, none where there is no folder."""
-    if not (folder / "samples").is_dir():
-        return {}
-    samples = read_samples(folder).astype(dict.fromkeys(WHOLE, "Int64")).astype(object)
-    known: Any = samples.where(samples.notna(), None)
-    return {row["key"]: row for row in known.to_dict("records")}
+    with closing(Samples(folder)) as samples:
+        if not samples.folder.is_dir():
+            return {}
+        samples.look()
+        return {row["key"]: row for row in samples.rows(SCHEMA.names)}
 
 
 def forecast(
@@ -344,19 +362,16 @@ def forecast(
 
     An ask that two jobs share is counted for the first of them, as when they run. What a strategy
     asks after replies that are not stored may depend on them: then its numbers are those of the
-    imagined replies that make it ask most.
+    imagined replies that make it ask most, and of all the rounds that it says it may take.
     """
     lines: dict[tuple[int, int], Line] = {}
     planned: set[str] = set()
     for job in jobs:
         line = lines.setdefault(job.label[:2], Line(name(job)))
-        found, known = walk(job, asks, rows, "cut")
-        if not known:
-            walks = [found] + [walk(job, asks, rows, m)[0] for m in get_args(Manner)[1:]]
-            line.exact = line.exact and len({len(each) for each in walks}) == 1
-            found = max(walks, key=len)
-        line.asks += len(found)
-        for key, ask, stored in found:
+        found, exact = longest(job, asks, rows)
+        line.exact = line.exact and exact
+        line.asks += len(found.planned)
+        for key, ask, stored in found.planned:
             if stored:
                 line.stored += 1
             elif key in planned:
@@ -373,6 +388,44 @@ def forecast(
     return Forecast([lines[place] for place in sorted(lines)], pilot, slots)
 
 
+def fresh(jobs: Iterable[Job], asks: Asks) -> dict[Any, int]:
+    """Return the most asks of each job that no job before it makes, by the places in its label.
+
+    The jobs are those of one problem a task, and stand for those of any other.
+    """
+    planned: set[str] = set()
+    found: dict[Any, int] = {}
+    for job in jobs:
+        keys = {each.key for each in longest(job, asks, {})[0].planned}
+        found[job.label[:2]] = len(keys - planned)
+        planned |= keys
+    return found
+
+
+def longest(job: Job, asks: Asks, rows: Mapping[str, Row]) -> tuple[Walk, bool]:
+    """Return the walk with the most asks, and whether a job asks so many whatever is replied."""
+    found = walk(job, asks, rows, "cut")
+    if found.known:
+        return found, True
+    walks = [found] + [walk(job, asks, rows, manner) for manner in get_args(Manner)[1:]]
+    found = max(walks, key=lambda each: len(each.planned))
+    more = padding(found, rounds(job.strategy))
+    found.planned += more
+    return found, not more and len(
+        {len(each.planned) for each in walks} | {len(found.planned)}
+    ) == 1
+
+
+def padding(found: Walk, rounds: int) -> list[Planned]:
+    """Return as many draws more as the rounds that a strategy may take beyond those of a walk."""
+    draws = [(key, ask) for key, ask, _ in found.planned if isinstance(ask, Draw)]
+    if rounds <= found.rounds or not draws:
+        return []
+    key, longest = max(draws, key=lambda each: len(each[1].prefix))
+    count = (rounds - found.rounds) * found.widest
+    return [Planned(f"{key}+{i}", longest, False) for i in range(count)]
+
+
 def most(asks: Asks, problem: Problem, ask: Ask, prices: Mapping[Served, Price]) -> dict[str, Any]:
     """Return the most that an ask takes, NaN where not even that is known."""
     price = prices[asks.asked(ask).served]
@@ -382,11 +435,7 @@ def most(asks: Asks, problem: Problem, ask: Ask, prices: Mapping[Served, Price])
         return dict.fromkeys(MEASURES[:3], math.nan)
     total = sum(bounds, Usage())
     read, made = number(total.prompt_tokens), number(total.completion_tokens)
-    return {
-        "tokens": read + made,
-        "flops": price.flops(read, 0.0, made),
-        "dollars": price.dollars(read, made),
-    }
+    return {"tokens": read + made, **priced(price, read, 0.0, made)}
 
 
 def requests(asks: Asks, problem: Problem, ask: Ask) -> list[Request]:
@@ -402,13 +451,15 @@ def requests(asks: Asks, problem: Problem, ask: Ask) -> list[Request]:
 
 def said(estimate: Estimate, text: Callable[[float], str], exact: bool) -> str:
     """Return an estimate in words."""
+    if estimate.high == 0:
+        return "0"
     if not estimate.bounded:
         low, high = text(estimate.low), text(estimate.high)
         interval = "" if low == high else f" ({low} to {high})"
         return f"{'' if exact else 'at most '}{text(estimate.mean)}{interval}"
     if math.isnan(estimate.high):
         return "unknown"
-    return f"at most {text(estimate.high)}" if estimate.high else "0"
+    return f"at most {text(estimate.high)}"
 
 
 def whole_number(value: float) -> str:
@@ -424,10 +475,3 @@ def scientific(value: float) -> str:
 def cents(value: float) -> str:
     """Return dollars."""
     return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
-
-
-def clock(seconds: float) -> str:
-    """Return a time."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -44,6 +44,11 @@ class Halt:
         """Whether a limit was the reason."""
         return self.code == LIMIT
 
+    @property
+    def by_signal(self) -> bool:
+        """Whether a signal was the reason."""
+        return self.code > LIMIT
+
     def now(self, reason: str, code: int) -> None:
         """End for a reason, unless there is one already that it does not outrank."""
         if self.reason is None or self.at_limit:
@@ -65,7 +70,7 @@ def signals(halt: Halt) -> Iterator[None]:
     assert task is not None
 
     def end(which: signal.Signals) -> None:
-        if halt and not halt.at_limit:
+        if halt.by_signal:
             task.cancel()
             return
         name = "Ctrl-C" if which is signal.SIGINT else which.name

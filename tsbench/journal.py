@@ -107,19 +107,23 @@ class Journal:
             left = memoryview(line)
             while left:
                 left = left[os.write(self._descriptor, left) :]
-            if time.monotonic() - self._synced > FSYNC_SECONDS:
-                self.sync()
         except OSError as error:
             self.failed = True
             with suppress(OSError):
                 os.ftruncate(self._descriptor, at)
             raise cannot("write", self.path, error) from error
         self.end = at + len(line)
+        if time.monotonic() - self._synced > FSYNC_SECONDS:
+            self.sync()
         return at
 
     def sync(self) -> None:
-        """Wait until every line is on disk."""
-        os.fsync(self._descriptor)
+        """Wait until every line is on disk; StoreError where the disk does not say so."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self.failed = True
+            raise cannot("write", self.path, error) from error
         self._synced = time.monotonic()
 
 

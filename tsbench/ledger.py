@@ -8,15 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tsbench.cost import Prices
 from tsbench.estimates import WEIGHTED, estimates_by_score
 from tsbench.files import whole
 from tsbench.outcomes import best_of_outcomes, outcomes_from_samples, outcomes_of
 from tsbench.replay import replayed
+from tsbench.similarity import choices, similarities
 from tsbench.strategies import (
     AdaptiveVote,
     BestOf,
@@ -28,14 +27,13 @@ from tsbench.strategies import (
     WeightedVote,
     WindowVote,
 )
-from tsbench.strategies.similarity import similarities
 from tsbench.tally import tally
 from tsbench.types import Outcome, Strategy, Usage
 
 BLANK = ("truncated", "unparsed", "refused")
 """Statuses of a reply that came and gives no answer."""
-SUBSETS = 200
-"""Random orders of a pool, for a selection that has no exact expectation."""
+CHARGED = ("draw", "judge")
+"""Kinds of replies that strategies ask for; what a judge grades with is no strategy's."""
 VERIFIER = {
     "score": "score",
     "prompt_tokens": "verifier_prompt_tokens",
@@ -55,7 +53,7 @@ def tables(samples: pd.DataFrame, ran: Ran, prices: Prices) -> dict[str, pd.Data
     `samples` are that task's graded rows. A strategy over a pool of equal draws gets every
     k = 1..n from that pool, exactly where an estimator exists; any other gets the runs it made.
     """
-    rows = priced(samples, prices)
+    rows = priced(samples[samples["kind"].isin(CHARGED)], prices)
     found: dict[str, list[pd.DataFrame]] = {}
     for strategy, runs in ran:
         pooled = POOLED.get(type(strategy))
@@ -156,33 +154,8 @@ def by_similarity(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:
             answers = [text if isinstance(text, str) else None for text in kept["answer"]]
             correct = kept["correct"].fillna(0.0).to_numpy(float)
             mine = table["problem_id"] == problem_id
-            table.loc[mine, "correct"] = expected_choice(similarities(answers), correct)
+            table.loc[mine, "correct"] = choices(similarities(answers)) @ correct
     return table
-
-
-def expected_choice(alike: NDArray[np.float64], correct: NDArray[np.float64]) -> list[float]:
-    """Return P(the draw most like the others is correct) for k = 1..n, over random k-subsets.
-
-    `alike` (n, n) has NaN in the rows and columns of draws without an answer, which are never
-    chosen. The same random orders of the pool serve every k, so the curve is paired.
-    """
-    n = len(correct)
-    rng = np.random.default_rng(n)
-    blank = np.isnan(alike.diagonal())
-    weight = np.nan_to_num(alike)
-    np.fill_diagonal(weight, 0.0)
-    right = np.zeros(n)
-    for _ in range(SUBSETS):
-        order = rng.permutation(n)
-        total = np.zeros(n)
-        for k, new in enumerate(order):
-            before = order[:k]
-            total[before] += weight[before, new]
-            total[new] = weight[new, before].sum()
-            usable = order[: k + 1][~blank[order[: k + 1]]]
-            if usable.size:
-                right[k] += correct[usable[total[usable].argmax()]]
-    return list(right / SUBSETS)
 
 
 def by_replay(rows: pd.DataFrame, strategy: Strategy) -> pd.DataFrame:

@@ -20,11 +20,13 @@ FREE = frozenset(
         "batch",
         "top_logprobs",
         "timeout",
+        "patience",
         "threads",
         "cache",
         "dollars_in",
         "dollars_out",
         "n_items",
+        "repeats",
         "licence",
         "source",
     }

@@ -43,10 +43,8 @@ class Part:
     def all_keys(self) -> list[str]:
         """Return the key of every row."""
         with reading(self.path):
-            found: list[str] = self._file.read(columns=["key"], use_threads=False)[
-                "key"
-            ].to_pylist()
-        return found
+            found = self._file.read(columns=["key"], use_threads=False)["key"]
+        return list(found.to_pylist())
 
     def group_of(self, row: int) -> int:
         """Return the row group that a row is in."""
@@ -157,6 +155,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise StoreError(f"run: cannot read {path}: {error.strerror}") from error
         raise StoreError(
             f"run: {path} is damaged or cut short and cannot be read; put a whole copy in its "
             "place, or move it away, and the replies that it held are asked again"

@@ -267,6 +267,73 @@ def roc(points: pd.DataFrame, rocs: pd.DataFrame, task_class: str, *, note: str 
 
 
 @rc_context(STYLE)
+def captures(headroom: pd.DataFrame, task_class: str, *, note: str = "") -> Figure:
+    """Draw how much of a class's headroom each selector converts, by the number of draws.
+
+    `headroom` is the table of `tsbench.headroom` for one model: a line with its 95 % interval, k by
+    k, for each strategy, the best at its last k first; dots are picking at random (0) and an oracle
+    (100). Where noisy grades chose the best, a dashed line is against the best held out. Raises
+    ValueError for a class without a headroom.
+    """
+    rows = headroom[(headroom["task_class"] == task_class) & headroom["capture"].notna()]
+    if rows.empty:
+        known = ", ".join(map(str, headroom["task_class"].unique())) or "none"
+        raise ValueError(f"headroom has no class {task_class!r}; found {known}.")
+    lines = {str(s): part.sort_values("budget") for s, part in rows.groupby("strategy")}
+    lines = dict(sorted(lines.items(), key=lambda item: -item[1]["capture"].iloc[-1]))
+    colours = palette(headroom["strategy"])
+    room = 0.34 + max(measure(words.label(s), 9.5, bold=True) for s in lines)
+    main = max(3.3, _stacked(len(lines), 9.5))
+    left, top, bottom = 0.66, 0.68, 0.60
+    width, height = max(WIDTH, left + room + 4.5), top + main + bottom
+    figure = Figure(figsize=(width, height), facecolor=PAPER)
+    across = (width - left - room) / width
+    axes = figure.add_axes((left / width, bottom / height, across, main / height))
+    write_title(figure, f"{task_class}: headroom that selection converts", 0.12, note)
+    bare(axes)
+    budgets = sorted({*rows["budget"]})
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(min(budgets) / 1.08, max(budgets) * 1.08)
+    shown = [k for k in budgets if float(np.log2(k)).is_integer()] or budgets
+    axes.xaxis.set_major_locator(FixedLocator(shown))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FixedFormatter([f"{k:g}" for k in shown]))
+    axes.set_xlabel("draws to choose from", labelpad=6)
+    ends = 100 * rows[["capture", "low", "high"]].to_numpy(float)
+    axes.set_ylim(max(-100.0, min(-5.0, np.nanmin(ends))), max(105.0, np.nanmax(ends[:, 0])))
+    bottom, top = axes.get_ylim()
+    step = 20.0 if top - bottom < 150.0 else 50.0
+    axes.set_yticks(np.arange(step * np.ceil(bottom / step), top, step))
+    axes.grid(axis="y", color=GRID, lw=0.8)
+    axes.set_ylabel("headroom converted, %", labelpad=7)
+    for level in (0.0, 100.0):
+        axes.axhline(level, color=QUIET, lw=1.0, ls=DOTS, zorder=1)
+    for strategy, line in lines.items():
+        colour, k = colours[strategy], line["budget"].to_numpy(float)
+        value, low, high, held = (
+            100 * line[c].to_numpy(float) for c in ("capture", "low", "high", "held_capture")
+        )
+        axes.fill_between(k, low, high, color=colour, alpha=0.08, lw=0)
+        known = ~np.isnan(held)
+        axes.plot(k[known], held[known], color=colour, lw=1.2, ls=DASHES, zorder=3)
+        axes.plot(k, value, color=colour, lw=2.1, zorder=3, marker="D" if k.size == 1 else None)
+    _end_labels(
+        axes,
+        [
+            Label(
+                float(line["budget"].iloc[-1]),
+                float(np.clip(100 * line["capture"].iloc[-1], *axes.get_ylim())),
+                words.label(strategy),
+                colours[strategy],
+            )
+            for strategy, line in lines.items()
+        ],
+        size=9.5,
+    )
+    return figure
+
+
+@rc_context(STYLE)
 def missing(curves: pd.DataFrame, *, note: str = "") -> Figure | None:
     """Draw the largest missing and cap-hit rate of each strategy; None where all are zero."""
     known = [c for c in ("missing_rate", "cap_hit_rate") if c in curves]

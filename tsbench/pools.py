@@ -67,7 +67,7 @@ def pools(samples: pd.DataFrame, reading: Reading) -> Iterator[tuple[str, str, P
     )
     drawn = table["kind"] == "draw" if "kind" in table else pd.Series(True, table.index)
     draws = table[drawn & _plain(table)].copy()
-    draws["correct"] = accuracies(draws, "samples", whole=True)
+    draws["correct"] = accuracies(draws, "samples")
     draws["spend"] = spent(draws, reading)
     judges = _judges(table, draws, reading)
     for (task_class, model), mine in draws.groupby(["task_class", "model"], observed=True):

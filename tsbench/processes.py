@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import ClassVar
 
+from tsbench.keys import no_keys
+
 LOADED = ["tsbench.tasks.benchmark"]
 """What the server imports before it forks."""
 
@@ -21,8 +23,8 @@ class Alone(ForkServerProcess):
     """A process that does not import the main module of its parent anew."""
 
     def start(self) -> None:
-        """Start; a script needs no guard around what it does."""
-        with no_main():
+        """Start; a script needs no guard around what it does, and no key is handed on."""
+        with no_main(), no_keys():
             super().start()
 
 

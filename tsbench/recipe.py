@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 
-OWN = "tsbench.tasks."
+OWN = ("tsbench.tasks.", "tsbench.judges.")
 
 
 def recipe(part: object) -> Any:
@@ -40,13 +40,13 @@ def remade(part: object) -> Any:
 
 
 def made(config: Any) -> Any:
-    """Return the object of a recipe of this package's tasks.
+    """Return the object of a recipe of this package's tasks and judges.
 
     Raises ValueError for a class of any other module: a folder is data, and runs nobody's code.
     """
     for target in targets(config):
         if not target.startswith(OWN):
-            raise ValueError(f"{target} is none of this package's tasks")
+            raise ValueError(f"{target} is none of this package's tasks or judges")
     return instantiate(config, _convert_="all")
 
 

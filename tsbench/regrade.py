@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsbench import manifest, strategies
+from tsbench import judging, manifest, strategies
 from tsbench.cost import Price, Prices
 from tsbench.fit import Fit
 from tsbench.grading import READ, columns, together
@@ -63,7 +63,12 @@ class Regrade:
                 list(outcomes_of(folder, task.name, known))
             done = {}
             for task, items in plan:
-                done[task.name] = again(task, items, store, self.jobs)
+                judge = known["tasks"][task.name].get("judge")
+                done[task.name] = (
+                    judged_again(task, judge, known, store)
+                    if judge
+                    else again(task, items, store, self.jobs)
+                )
                 print(told(task.name, done[task.name]))
                 samples = store.frame(ANALYSED, task=task.name)
                 samples = samples[samples["problem_id"].isin(items)]
@@ -160,6 +165,19 @@ def again(
         for row in same:
             counts[verdict(row), verdict(changes)] += 1
             store.update(row["key"], changes)
+    return counts
+
+
+def judged_again(
+    task: Task, judge: Mapping[str, Any], known: manifest.Manifest, store: Store
+) -> Counter[tuple[str, str]]:
+    """Grade every whole reply of a task by the stored verdicts of its judge; no model is asked."""
+    endpoint = known["judges"][judge["name"]]["endpoint"]
+    grades = judging.again(made(judge["recipe"]), endpoint, task.name, store)
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in judging.gradable(store, task.name):
+        counts[verdict(row), verdict(columns(grades[row["key"]]))] += 1
+        judging.write(store, row, grades[row["key"]])
     return counts
 
 

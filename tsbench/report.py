@@ -8,16 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from tsbench import manifest, plots, route_page, route_plots, words
+from tsbench import manifest, plots, route_page, words
 from tsbench.cells import ALL
 from tsbench.compositions import Grid, grids, leading
 from tsbench.cost import Price
-from tsbench.findings import Pick, delta, headline, pick, support
+from tsbench.findings import Pick, converted, delta, headline, pick, support
 from tsbench.heatmap import heatmap
+from tsbench.judge_tables import graded_note, headroom_table, judges_table, rates_table
 from tsbench.markup import facts, figure, heading, items, number, page, slug, table, td, text, th
 from tsbench.thinking_tables import compliance_table, grid_table
 from tsbench.thought import thought
@@ -33,9 +36,11 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     ),
 }
 SAMPLES = [
-    *("task_class", "model", "kind", "partial", "status"),
+    *("task_class", "model", "kind", "verifier", "partial", "status"),
     *("prompt_tokens", "cached_tokens", "completion_tokens"),
 ]
+GRADING = ("grade", "baseline")
+"""Kinds of replies that were asked for to grade others."""
 SIMULATED = "simulated model"
 COMPARED = ["strategy", "against", "difference in points", "verdict"]
 SPEND = (
@@ -101,6 +106,9 @@ class Run:
     difficulty: pd.DataFrame | None
     reliability: pd.DataFrame | None
     limits: pd.DataFrame | None
+    headroom: pd.DataFrame | None
+    judges: pd.DataFrame | None
+    judgements: pd.DataFrame | None
     samples: pd.DataFrame | None
     manifest: Mapping[str, Any]
 
@@ -179,6 +187,9 @@ def read(folder: Path) -> Run:
         optional(folder / "difficulty.parquet"),
         optional(folder / "reliability.parquet"),
         optional(folder / "limits.parquet"),
+        optional(folder / "headroom.parquet"),
+        optional(folder / "judges.parquet"),
+        optional(folder / "judgements.parquet"),
         samples(folder / "samples"),
         manifest.read(folder),
     )
@@ -191,11 +202,17 @@ def optional(path: Path) -> pd.DataFrame | None:
 
 def samples(folder: Path) -> pd.DataFrame | None:
     """Read the columns of the samples that are counted, None where the folder holds none."""
-    parts = [
-        pd.read_parquet(path, columns=[c for c in SAMPLES if c in pq.read_schema(path).names])
-        for path in sorted(folder.glob("part-*.parquet"))
-    ]
+    parts = [counted(path) for path in sorted(folder.glob("part-*.parquet"))]
     return pd.concat(parts, ignore_index=True).reindex(columns=SAMPLES) if parts else None
+
+
+def counted(path: Path) -> pd.DataFrame:
+    """Read the columns of one part that are counted; ValueError where it is damaged."""
+    try:
+        names = pq.read_schema(path).names
+        return pd.read_parquet(path, columns=[name for name in SAMPLES if name in names])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is not a parquet file that can be read.") from error
 
 
 def figures(run: Run) -> Drawn:
@@ -240,71 +257,29 @@ def figures(run: Run) -> Drawn:
                     plots.roc(curve, found, part.task_class, note=note),
                     f"{part.title}: how verifiers tell right draws from wrong ones",
                 )
-        drawn |= routing_figures(run, part, note)
+        drawn |= route_page.figures(routed(run, part), part.title, part.stem, note)
+        rows = of_part(run.headroom, part)
+        if rows["capture"].notna().any():
+            drawn[f"{part.stem}-headroom"] = (
+                plots.captures(rows, part.task_class, note=note),
+                f"{part.title}: how much of the headroom selection converts, by draws",
+            )
     return drawn
+
+
+def of_part(table: pd.DataFrame | None, part: Part) -> pd.DataFrame:
+    """Return the rows of one class of one model, none of a table that is not there."""
+    if table is None:
+        return pd.DataFrame(columns=["capture"], dtype=float)
+    return table[(table["model"] == part.model) & (table["task_class"] == part.task_class)]
 
 
 def routed(run: Run, part: Part) -> dict[str, pd.DataFrame]:
     """Return the router's tables of a class, by name; nothing where none was fitted."""
-    found: dict[str, pd.DataFrame] = {}
-    for name in ("routes", "difficulty", "reliability", "limits"):
-        rows = getattr(run, name)
-        if rows is not None and len(rows):
-            mine = (rows["model"] == part.model) & (rows["task_class"] == part.task_class)
-            found |= {name: rows[mine]} if mine.any() else {}
-    return found
-
-
-def targets(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return the uniform budgets that a class's policies match."""
-    rows = tables.get("routes", pd.DataFrame({"matched": [], "target": []}))
-    return list(dict.fromkeys(rows.loc[rows["matched"] == "accuracy", "target"]))
-
-
-def routing_figures(run: Run, part: Part, note: str) -> Drawn:
-    """Return a class's figures of policies and of estimates."""
-    tables, drawn = routed(run, part), {}
-    for target in targets(tables):
-        drawn[f"{part.stem}-policies-{slug(target)}"] = (
-            route_plots.policies(tables["routes"], part.task_class, target, note=note),
-            f"{part.title}: what policies save in place of {target}",
-        )
-    if {"difficulty", "reliability"} <= set(tables):
-        drawn[f"{part.stem}-reliability"] = (
-            route_plots.reliability(
-                tables["reliability"], tables["difficulty"], part.task_class, note=note
-            ),
-            f"{part.title}: how calibrated estimates of difficulty are",
-        )
-    return drawn
-
-
-def routing(run: Run, part: Part, images: Mapping[str, str]) -> str:
-    """Return a class's router: where compute pays, policies, estimates; nothing without one."""
-    tables = routed(run, part)
-    if not tables:
-        return ""
-    said = ["<h3>Router</h3>"]
-    if "limits" in tables:
-        said.append(route_page.limits_lines(tables["limits"]))
-    for target in targets(tables):
-        said.append(
-            figure(
-                images[f"{part.stem}-policies-{slug(target)}"],
-                f"Each policy fitted to the accuracy of {target} and held out, in its place: how "
-                "accuracy changes and what is spared, with 95 % intervals. The hollow oracle sees "
-                "each problem\u2019s own curve.",
-            )
-        )
-        said.append(route_page.policies_table(tables["routes"], target))
-    if f"{part.stem}-reliability" in images:
-        caption = (
-            "What each estimate claims, out of fold, against the share of passes that are right. A "
-            "dot\u2019s area is the share of visits in its bin; lines are 95 % intervals."
-        )
-        said.append(figure(images[f"{part.stem}-reliability"], caption))
-        said.append(route_page.estimates_table(tables["difficulty"]))
-    return "\n".join(said)
+    tables = {"routes": run.routes, "difficulty": run.difficulty}
+    tables |= {"reliability": run.reliability, "limits": run.limits}
+    mine = {name: of_part(table, part) for name, table in tables.items()}
+    return {name: rows for name, rows in mine.items() if len(rows)}
 
 
 def grid_parts(run: Run, part: Part) -> dict[str, tuple[Grid, pd.DataFrame]]:
@@ -341,7 +316,7 @@ def write(run: Run, drawn: Drawn) -> str:
         "<nav>" + " ".join(f'<a href="#{slug(k)}">{text(k)}</a>' for k in links) + "</nav>",
         "</header>",
         "<main>",
-        answers(chosen),
+        answers(run, chosen),
         *(
             figure(
                 images[f"{run.stem(model)}overview"],
@@ -379,21 +354,25 @@ def summary(run: Run) -> str:
     classes = len(run.parts())
     said = [f"{count:,} problems in {classes} class{'es' if classes > 1 else ''}"]
     if run.samples is not None:
-        said.append(f"{len(run.samples):,} replies")
+        graded = run.samples["kind"].isin(GRADING).sum()
+        said.append(f"{len(run.samples) - graded:,} replies")
+        said += [f"{graded:,} calls that graded"] if graded else []
     if run.manifest.get("calls"):
         said.append(moment(run.manifest["calls"][0]["started"]))
     return " \u00b7 ".join(said)
 
 
-def answers(chosen: Mapping[str, Pick | None]) -> str:
+def answers(run: Run, chosen: Mapping[str, Pick | None]) -> str:
     """Return the headline of each class, with what it rests on."""
     said = []
+    parts = {part.title: part for part in run.parts()}
     for title, found in chosen.items():
         if found is None:
             verdict, line, rests = "", "No deployable strategy was run.", ""
         else:
             verdict, line = words.verdict(found.row["verdict"]), headline(found)
-            rests = f'<p class="quiet">{text(support(found))}</p>'
+            rest = f"{support(found)} {converted(found, of_part(run.headroom, parts[title]))}"
+            rests = f'<p class="quiet">{text(rest.strip())}</p>'
         said.append(
             f"<dt>{text(title)}<small>{text(verdict)}</small></dt>"
             f"<dd><p>{text(line)}</p>{rests}</dd>"
@@ -434,6 +413,7 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
     """Return a class: its figures and the knees of all its strategies."""
     curves, knees = run.of(part.model, part.task_class)
     main = run.axes[0]
+    judged = len(of_part(run.judges, part)) > 0
     count = int(curves.loc[curves["stratum"] == ALL, "n_problems"].max())
     captions = {
         axis: f"The same accuracies against {words.AXES[axis].label}"
@@ -453,12 +433,18 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
         "The share of right draws that each verifier accepts against that of wrong ones, at every "
         "threshold; a ring is the one that tells most. Within problems is what best-of-n lives on."
     )
-    order = [main, *run.axes[1:], "difficulty", "verifiers"]
+    captions["headroom"] = (
+        "The share of the headroom that each selector converts: from one draw (0) to the best of "
+        "the draws (100). Bands are 95 % intervals, number by number, over problems"
+        + ("; dashes are against a best that other verdicts chose." if judged else ".")
+    )
+    order = [main, *run.axes[1:], "headroom", "difficulty", "verifiers"]
     shown = {key: f"{part.stem}-{key}" for key in order if f"{part.stem}-{key}" in images}
     drawn = {key: figure(images[name], captions[key]) for key, name in shown.items()}
     return "\n".join(
         [
             heading(part.title, part.title),
+            f"<p>{text(graded_note(of_part(run.judges, part)))}</p>" if judged else "",
             drawn.pop(main, ""),
             knees_table(run, part),
             strategies_table(run, part),
@@ -468,11 +454,12 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
                 for key, (grid, best) in grid_parts(run, part).items()
             ),
             thinking_table(run, part),
+            *grade_tables(run, part),
             matches_tables(run, part),
             verifiers_table(run, part),
             levels_table(run, part),
             flips_table(run, part),
-            routing(run, part, images),
+            route_page.section(routed(run, part), part.stem, images),
         ]
     )
 
@@ -507,6 +494,17 @@ def thinking_table(run: Run, part: Part) -> str:
     return compliance_table(
         run.compliance[mine & (run.compliance["task_class"] == part.task_class)]
     )
+
+
+def grade_tables(run: Run, part: Part) -> list[str]:
+    """Return what selection converts and, where a judge graded, what its grades are worth."""
+    tables = (
+        (headroom_table, run.headroom),
+        (rates_table, run.judgements),
+        (judges_table, run.judges),
+    )
+    found = [(write, of_part(rows, part)) for write, rows in tables]
+    return [write(rows) for write, rows in found if len(rows)]
 
 
 def knees_table(run: Run, part: Part) -> str:
@@ -833,19 +831,28 @@ def totals(run: Run) -> str:
         return "\n".join([*parts, "<p>The folder holds no samples, so the cost is unknown.</p>"])
     known = prices(run)
     lines = {}
-    for (model, task_class), asked in run.samples.groupby(["model", "task_class"], sort=False):
+    graded = run.samples.assign(grading=run.samples["kind"].isin(GRADING))
+    each = ["model", "task_class", "grading"]
+    for (model, task_class, grading), asked in graded.groupby(each, sort=False):
         read, cached = asked["prompt_tokens"], asked["cached_tokens"].fillna(0)
-        made, price = asked["completion_tokens"], known.get(str(model), Price(None, None, None))
+        made = asked["completion_tokens"]
+        by = [
+            known.get(str(judge) if kind == "grade" else str(model), Price(None, None, None))
+            for kind, judge in zip(asked["kind"], asked["verifier"], strict=True)
+        ]
+        flops, dollars = costs_of(by, read, cached, made)
         draws, judged = answer_draws(asked), asked["kind"].eq("judge")
-        lines[run.title(str(model), str(task_class))] = {
+        lines[run.title(str(model), str(task_class)) + (", grading" if grading else "")] = {
             "draws": draws.sum(),
-            "steps of thought": (~draws & ~judged).sum(),
+            "steps of thought": 0 if grading else (~draws & ~judged).sum(),
             "verifier calls": judged.sum(),
+            "judgements": asked["kind"].eq("grade").sum(),
+            "baseline replies": asked["kind"].eq("baseline").sum(),
             "prompt tokens": read.sum(min_count=1),
             "of them cached": cached.sum(),
             "generated tokens": made.sum(min_count=1),
-            "FLOPs": price.flops(read, cached, made).sum(min_count=1),
-            "dollars": price.dollars(read, made).sum(min_count=1),
+            "FLOPs": flops.sum(min_count=1),
+            "dollars": dollars.sum(min_count=1),
             "not counted": made.isna().sum(),
         }
     costs = pd.DataFrame(lines).T.astype(float)
@@ -859,6 +866,11 @@ def totals(run: Run) -> str:
     caption = (
         "What the run asked for, from its samples. Replies without a token count are in no sum."
     )
+    if graded["grading"].any():
+        caption += (
+            " Grading is what the judge and the replies that it compares with cost: no strategy's "
+            "spend."
+        )
     parts.append(table(caption, ["class", *costs.columns], rows, len(costs.columns)))
     calls = run.manifest.get("calls", [])
     if calls:
@@ -866,6 +878,18 @@ def totals(run: Run) -> str:
         sweeps = f"{len(calls)} calls of the sweep" if len(calls) > 1 else "The sweep"
         parts.append(f"<p>{sweeps} took {text(took)}.</p>")
     return "\n".join(parts)
+
+
+def costs_of(
+    prices: Sequence[Price], read: pd.Series, cached: pd.Series, made: pd.Series
+) -> tuple[pd.Series, pd.Series]:
+    """Return the FLOPs and the dollars of replies, each by its own price."""
+    flops, dollars = (pd.Series(float("nan"), index=read.index) for _ in range(2))
+    for price in dict.fromkeys(prices):
+        mine = np.array([each == price for each in prices])
+        flops[mine] = price.flops(read[mine], cached[mine], made[mine])
+        dollars[mine] = price.dollars(read[mine], made[mine])
+    return flops, dollars
 
 
 def cost_cell(key: str, value: float) -> str:
@@ -878,7 +902,7 @@ def cost_cell(key: str, value: float) -> str:
 
 
 def prices(run: Run) -> dict[str, Price]:
-    """Return each model's price as the run was configured."""
+    """Return each model's price as the run was configured, and each judge's by its name."""
     configs = [job.get("model", {}) for job in run.manifest.get("jobs", {}).values()]
     found = {}
     for name, served in run.manifest.get("models", {}).items():
@@ -886,6 +910,10 @@ def prices(run: Run) -> dict[str, Price]:
         found[str(name)] = Price(
             served.get("params"), config.get("dollars_in"), config.get("dollars_out")
         )
+    for task in run.manifest.get("tasks", {}).values():
+        if judge := task.get("judge"):
+            params = run.manifest.get("judges", {}).get(judge["name"], {}).get("params")
+            found[judge["name"]] = Price(params, judge["dollars_in"], judge["dollars_out"])
     return found
 
 

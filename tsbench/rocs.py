@@ -55,7 +55,8 @@ def judged(samples: pd.DataFrame) -> pd.DataFrame:
     another reply are no pool. In the result `correct` is 0
     or 1 and `score` is NaN where the verifier gave none or was not asked, as for a draw without
     an answer. Comparisons of two draws are no scores and left out, and so are draws that the
-    infrastructure lost or that are not graded yet; blank ones are wrong, as in
+    infrastructure lost or that are not graded yet, and all of a task with grades between 0 and 1,
+    which says of no draw that it is right; blank ones are wrong, as in
     `outcomes_from_samples`. A thinking budget is in the verifier's name. The other columns are
     task_class, model, verifier, task and problem_id. Raises ValueError for a missing column.
     """
@@ -64,6 +65,8 @@ def judged(samples: pd.DataFrame) -> pd.DataFrame:
     judges = samples[(samples["kind"] == "judge") & ~compared.fillna(value=False)]
     judges = judges.drop_duplicates(["verifier", "of"])
     plain = (samples["kind"] == "draw") & ~samples["partial"].eq(other=True)
+    whole = samples["correct"].isna() | samples["correct"].isin([0.0, 1.0])
+    plain &= ~samples["task"].isin(samples.loc[plain & ~whole, "task"])
     ungraded = samples["status"].eq("ok") & samples["correct"].isna()
     known = plain & ~samples["status"].isin(LOST) & ~ungraded & ~conditioned(samples)
     draws = samples[known].drop(columns=["verifier", "score"])

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Mapping
 
-from tsbench import words
+import pandas as pd
+from matplotlib.figure import Figure
+
+from tsbench import route_plots, words
 from tsbench.contest import BOUND, ROUTED
-from tsbench.markup import items, number, table, td, text, th
+from tsbench.markup import figure, items, number, slug, table, td, text, th
 from tsbench.route_plots import best
+
+Tables = Mapping[str, pd.DataFrame]
+"""One class's routes, difficulty, reliability and limits, by name; those that there are."""
 
 POLICIES = (
     "Policies that choose by how hard a problem looks, or stop early, in place of {target}. Each "
@@ -24,6 +30,59 @@ ESTIMATES = (
     "pass so much more where it routes; an arm that would have made the pilot's draws anyway pays "
     "nothing."
 )
+
+
+def targets(tables: Tables) -> list[str]:
+    """Return the uniform budgets that a class's policies match in accuracy."""
+    if "routes" not in tables:
+        return []
+    rows = tables["routes"]
+    return list(dict.fromkeys(rows.loc[rows["matched"] == "accuracy", "target"]))
+
+
+def figures(tables: Tables, title: str, stem: str, note: str) -> dict[str, tuple[Figure, str]]:
+    """Return a class's figures of policies and of estimates, each with its description."""
+    drawn = {}
+    for target in targets(tables):
+        routes = tables["routes"]
+        drawn[f"{stem}-policies-{slug(target)}"] = (
+            route_plots.policies(routes, routes["task_class"].iloc[0], target, note=note),
+            f"{title}: what policies save in place of {target}",
+        )
+    if {"difficulty", "reliability"} <= set(tables):
+        bins, difficulty = tables["reliability"], tables["difficulty"]
+        drawn[f"{stem}-reliability"] = (
+            route_plots.reliability(bins, difficulty, difficulty["task_class"].iloc[0], note=note),
+            f"{title}: how calibrated estimates of difficulty are",
+        )
+    return drawn
+
+
+def section(tables: Tables, stem: str, images: Mapping[str, str]) -> str:
+    """Return a class's router: where compute pays, policies, estimates; nothing without one."""
+    if not tables:
+        return ""
+    said = ["<h3>Router</h3>"]
+    if "limits" in tables:
+        said.append(limits_lines(tables["limits"]))
+    for target in targets(tables):
+        said.append(
+            figure(
+                images[f"{stem}-policies-{slug(target)}"],
+                f"Each policy fitted to the accuracy of {target} and held out, in its place: how "
+                "accuracy changes and what is spared, with 95 % intervals. The hollow oracle sees "
+                "each problem\u2019s own curve.",
+            )
+        )
+        said.append(policies_table(tables["routes"], target))
+    if f"{stem}-reliability" in images:
+        caption = (
+            "What each estimate claims, out of fold, against the share of passes that are right. A "
+            "dot\u2019s area is the share of visits in its bin; lines are 95 % intervals."
+        )
+        said.append(figure(images[f"{stem}-reliability"], caption))
+        said.append(estimates_table(tables["difficulty"]))
+    return "\n".join(said)
 
 
 def limits_lines(limits: pd.DataFrame) -> str:

@@ -26,7 +26,7 @@ from tsbench.asks import (
 from tsbench.driver import Numbered, Run, Tally, drive
 from tsbench.models.base import UNKNOWN, Connected, Request, Response, Served, prompt_hash
 from tsbench.models.gate import Closed, Gate
-from tsbench.store import SCHEMA_VERSION, Row, Store
+from tsbench.store import SCHEMA_VERSION, Row, Store, StoreError
 from tsbench.strategies.base import rounds
 from tsbench.types import (
     Ask,
@@ -185,33 +185,33 @@ class Runner:
         self, task: Task, problem: Problem, wanted: Sequence[Numbered], rounds_left: int
     ) -> list[Reply]:
         """Return the replies to asks that are made together, a bounded number of them alive."""
-        found = [self._stored(problem, *each) for each in wanted]
+        keys = [self._keyed(problem, *each) for each in wanted]
+        found = [self._stored(key) for key in keys]
         missing = iter([i for i, reply in enumerate(found) if reply is None])
 
         async def some() -> None:
             for i in missing:
-                async with self._claimed(problem, *wanted[i]):
-                    self._alive += 1
-                    try:
+                self._alive += 1
+                try:
+                    async with self._claimed(keys[i]):
                         found[i] = await self.reply(task, problem, *wanted[i], rounds_left)
-                    finally:
-                        self._alive -= 1
-                        self._freed.set()
+                finally:
+                    self._alive -= 1
+                    self._freed.set()
 
         workers = min(found.count(None), self._room)
         ended = await asyncio.gather(*(some() for _ in range(workers)), return_exceptions=True)
-        for error in ended:
-            if error is not None:
-                raise error
+        errors = [error for error in ended if error is not None]
+        for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
+            raise error
         return [reply for reply in found if reply is not None]
 
     @asynccontextmanager
-    async def _claimed(self, problem: Problem, ask: Ask, index: int) -> AsyncIterator[None]:
+    async def _claimed(self, key: str | None) -> AsyncIterator[None]:
         """Hold the claim to an ask, once no other process on the store has it in flight."""
-        if isinstance(ask, Judge) and ask.verifier not in self.verifiers:
+        if key is None:
             yield
             return
-        key = self._asks.key(problem, ask, index)
         while not self.store.claim(key):
             await asyncio.sleep(ELSEWHERE)
             if self.stopped:
@@ -221,10 +221,13 @@ class Runner:
         finally:
             self.store.release(key)
 
-    def _stored(self, problem: Problem, ask: Ask, index: int) -> Reply | None:
-        if isinstance(ask, Judge) and ask.verifier not in self.verifiers:
-            return None
-        row = self.store.answered(self._asks.key(problem, ask, index))
+    def _keyed(self, problem: Problem, ask: Ask, index: int) -> str | None:
+        """Return the key of an ask, None where there is no such verifier to ask."""
+        unknown = isinstance(ask, Judge) and ask.verifier not in self.verifiers
+        return None if unknown else self._asks.key(problem, ask, index)
+
+    def _stored(self, key: str | None) -> Reply | None:
+        row = None if key is None else self.store.answered(key)
         return None if row is None else as_reply(row)
 
     async def reply(
@@ -299,7 +302,11 @@ class Runner:
             row |= await self._judge(problem, ask, key, turn)
         else:
             row |= await self._draw(task, problem, ask, key, params, turn)
-        self.store.put(row)
+        try:
+            self.store.put(row)
+        except StoreError:
+            self.stop()
+            raise
         self.on_reply(row)
         return as_reply(row)
 
@@ -320,6 +327,7 @@ class Runner:
             seeded(key, 0),
             self.model.top_logprobs,
             ask.effort,
+            ask.thinking_budget if ask.thinking_kind == "native" else None,
         )
         response, timing = await self._call(self.model, request, turn)
         text = ask.prefix + response.text
@@ -331,7 +339,7 @@ class Runner:
         if ask.partial and status == "truncated":
             status = "ok"  # the cut is what was asked for
         return {
-            "kind": "draw",
+            "kind": ask.kind,
             "partial": ask.partial,
             "thinking_kind": ask.thinking_kind,
             "thinking_budget": ask.thinking_budget,
@@ -374,7 +382,7 @@ class Runner:
         timing["seconds"] += time.monotonic() - began
         response = as_one([response for response, _ in answered])
         return {
-            "kind": "judge",
+            "kind": ask.kind,
             "partial": False,
             "verifier": ask.verifier,
             "of": ask.reply.key,

@@ -7,7 +7,6 @@ journals of other running processes gain is seen at the next look-up.
 
 from __future__ import annotations
 
-import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -47,8 +46,7 @@ class Store(Samples):
             self.folder.mkdir(parents=True, exist_ok=True)
             with alone(self.folder / LOCK), ExitStack() as undo:
                 has_room(self.folder)
-                for path in sorted(self.folder.glob("journal-*.jsonl")):
-                    adopt(path)
+                adopt(self.folder)
                 self._claims = Claims(self.folder)
                 undo.callback(self._claims.close)
                 undo.callback(self.close)
@@ -75,7 +73,8 @@ class Store(Samples):
                 self._places, self._changes = {}, {}
                 self._journal.sync()
                 with alone(self.folder / LOCK):
-                    fold(self._journal.path)
+                    mine = self._journal.path
+                    fold(mine, wait=any(path != mine for path in journals(self.folder)))
         except StoreError:
             raise
         except OSError as failure:
@@ -100,6 +99,11 @@ class Store(Samples):
         if row["key"] in self._places:
             return  # another process had its answer first
         self._add(self._own, self._journal.append(row), row)
+
+    def update(self, key: str, changes: Mapping[str, Any]) -> None:
+        """Append what became known later of a stored reply, such as its grade."""
+        event = {"key": key, **changes}
+        self._add(self._own, self._journal.append(event), event)
 
     def claim(self, key: str) -> bool:
         """Say that this process asks `key` from now on, or would if it were not answered by now.
@@ -129,37 +133,41 @@ class Store(Samples):
         self._claims.look()
         super().look()
 
-    def update(self, key: str, changes: Mapping[str, Any]) -> None:
-        """Append what became known later of a stored reply, such as its grade."""
-        event = {"key": key, **changes}
-        self._add(self._own, self._journal.append(event), event)
-
 
 def has_room(folder: Path) -> None:
     """Raise OSError where a folder cannot be written, or has no room for a first few replies."""
-    probe = folder / f".room.{os.getpid()}"
+    probe = folder / ".room"
     try:
-        with probe.open("wb") as handle:
-            os.posix_fallocate(handle.fileno(), 0, ROOM)
+        probe.write_bytes(bytes(ROOM))
     finally:
         probe.unlink(missing_ok=True)
 
 
-def adopt(path: Path) -> None:
-    """Fold a journal whose process has died."""
-    with closing(Journal(path)) as journal:
-        if journal.alive():
-            return
-    fold(path)
+def journals(folder: Path) -> list[Path]:
+    """Return the journals of a folder."""
+    return sorted(folder.glob("journal-*.jsonl"))
 
 
-def fold(path: Path) -> None:
+def adopt(folder: Path) -> None:
+    """Fold the journals whose processes have died."""
+    dead, live = list[Path](), list[Path]()
+    for path in journals(folder):
+        with closing(Journal(path)) as journal:
+            (live if journal.alive() else dead).append(path)
+    for path in dead:
+        fold(path, wait=bool(live) or len(dead) > 1)
+    for path in filter(Path.exists, dead):
+        fold(path, wait=bool(live))
+
+
+def fold(path: Path, *, wait: bool) -> None:
     """Fold a journal into the parts, each key once in the folder, and remove it.
 
     Each part is written anew and put in place in one step, and no row moves from one to another,
     so a reader sees every reply once at any moment, and a kill in between loses and doubles
     nothing. The caller holds the folder's lock. A journal with lines that are no events is kept
-    under another name, aloud.
+    under another name, aloud. With `wait` one with changes to replies that no part has is left as
+    it is, since another journal may have them.
     """
     for torn in path.parent.glob(".part-*"):
         torn.unlink()
@@ -167,6 +175,8 @@ def fold(path: Path) -> None:
         fresh, changes = places_of(journal)
         if fresh or changes:
             into_parts(path.parent, journal, fresh, changes)
+        if changes and wait:
+            return
         if journal.unreadable:
             kept = path.with_name(f"damaged-{path.name}")
             path.rename(kept)
@@ -195,12 +205,12 @@ def into_parts(
     folder: Path,
     journal: Journal,
     fresh: dict[str, list[int]],
-    changes: Mapping[str, Sequence[int]],
+    changes: dict[str, list[int]],
 ) -> None:
     """Put changes into the parts that they concern, and replies that no part has behind the last.
 
     A reply that a part has already came second, or was folded by a process that was killed before
-    it could remove the journal: neither changes the part.
+    it could remove the journal: neither changes the part. What remains of `changes` concerns none.
     """
 
     def row(places: Sequence[int]) -> Row:
@@ -217,7 +227,7 @@ def into_parts(
     for part in parts:
         room = min(left, part.room()) if part is parts[-1] else 0
         if room or part.path in touched or (fresh and not part.current):
-            known = {key: row(changes[key]) for key in part.all_keys() if key in changes}
+            known = {key: row(changes.pop(key)) for key in part.all_keys() if key in changes}
             part.rewrite(known, tables(islice(new, room)))
             left -= room
     number = 1 + max((part.number() for part in parts), default=-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, is_dataclass, replace
@@ -13,13 +14,14 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from tsbench import manifest, sandbox
+from tsbench import judging, manifest, sandbox
 from tsbench.asks import Asks
 from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
-from tsbench.forecast import Forecast, forecast, identity, stored
+from tsbench.forecast import Forecast, forecast, fresh, identity, stored
 from tsbench.grading import grade, read
 from tsbench.halt import LIMIT, Halt, Halted, signals
+from tsbench.judges import Judge
 from tsbench.ledger import POOLED, save, tables
 from tsbench.models.base import Model, Request, Response, Served
 from tsbench.plan import Plan, by_run, queue
@@ -53,6 +55,7 @@ class Sweep:
     price : what tokens cost where a model's own config does not say.
     limits : what this call may spend.
     dry_run : say what would be asked, and ask nothing.
+    judge : grades the replies that no reference can; its cost is no strategy's.
     """
 
     run: str
@@ -69,6 +72,7 @@ class Sweep:
     price: PriceTable
     limits: Limits
     dry_run: bool
+    judge: Judge | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("limit", self.limit), ("replicates", self.replicates)):
@@ -82,6 +86,7 @@ class Sweep:
         plan = self.plan()
         folder = Path(self.run)
         self.check(folder, plan)
+        self.check_prices(plan)
         if self.dry_run:
             print(self.forecast(folder, plan).text())
             return
@@ -126,16 +131,12 @@ class Sweep:
         """Return each task with its problems and strategies; ValueError where one is unusable."""
         tasks = self.task.tasks.values() if isinstance(self.task, TaskSuite) else [self.task]
         chosen = [task for task in tasks if task is not None]
-        for task in chosen:
-            if getattr(task, "judged", False):
-                raise ValueError(
-                    f"task: the replies to {task.name} are graded by a judge model, and a judge "
-                    "must be configured"
-                )
-        return [
+        plan = [
             (task, unique(task.items(self.seed, self.limit)), self.strategies(task))
             for task in chosen
         ]
+        judging.check(self.judge, self.model, self.verifiers, plan)
+        return plan
 
     def strategies(self, task: Task) -> list[Strategy]:
         """Return a task's strategies; a suite leaves out, aloud, what the model cannot do."""
@@ -143,7 +144,7 @@ class Sweep:
             if continues(self.strategy) and not self.model.continues:
                 raise ValueError(
                     f"strategy: {self.strategy.name} continues a prefix, which model.api=chat "
-                    "cannot; use model.api=completions with a template"
+                    "cannot; use model.api=completions with a template, or a model/dialect that can"
                 )
             chosen: Sequence[Strategy] = [self.strategy]
         else:
@@ -153,12 +154,13 @@ class Sweep:
                 print(f"{task.name}: {left_out} left out, since model.api=chat continues no prefix")
                 chosen = [s for s in chosen if not continues(s)]
         for strategy in chosen:
-            if (
-                getattr(getattr(strategy, "thinking", strategy), "effort", None)
-                and self.model.continues
-            ):
+            parameter = getattr(getattr(strategy, "thinking", strategy), "parameter", None)
+            if parameter is not None and parameter not in self.model.takes:
                 raise ValueError(
-                    "strategy: effort is a parameter of chats, which model.api=completions is not"
+                    f"strategy: {strategy.name} needs the parameter {parameter}, which the model's "
+                    "endpoint does not take; it takes "
+                    f"{', '.join(sorted(self.model.takes)) or 'none'} (see model/dialect, and "
+                    "model.api=chat)"
                 )
             verifier = getattr(strategy, "verifier", None)
             if verifier is not None and verifier not in self.verifiers:
@@ -183,6 +185,20 @@ class Sweep:
                 label, config = self.job(task, strategy)
                 manifest.check_same(folder, known, label, config)
 
+    def check_prices(self, plan: Plan) -> None:
+        """Refuse a limit of dollars where the price of a model that would be asked is unknown."""
+        if self.limits.dollars is None:
+            return
+        used = {getattr(s, "verifier", None) for _, _, strategies in plan for s in strategies}
+        judges = [model for name, model in self.judges().items() if name in used]
+        for model in (self.model, *judges):
+            if not self.price.of(None, model).known:
+                raise ValueError(
+                    f"limits.dollars={self.limits.dollars:g} needs the price of {model.name}, "
+                    "which is unknown; give model.dollars_in and model.dollars_out, or a table "
+                    "(price=NAME)"
+                )
+
     def job(self, task: Task, strategy: Strategy) -> tuple[str, dict[str, Any]]:
         """Return the label and the config of one task and strategy."""
         used = getattr(strategy, "verifier", None)
@@ -193,6 +209,7 @@ class Sweep:
             "model": described(self.model),
             "strategy": described(strategy),
             "verifiers": {used: described(self.verifiers[used])} if used else {},
+            **({"judge": described(self.judge)} if judging.is_judged(task) else {}),
         }
         return f"{task.name} with {self.model.name} by {labelled(strategy)}", config
 
@@ -219,13 +236,13 @@ class Sweep:
                 name: await stack.enter_async_context(judge.connect())
                 for name, judge in self.judges().items()
             }
-            progress = stack.enter_context(Progress())
             served = {name: judge.served for name, judge in judges.items()}
             spend = Spend(self.limits, self.prices(model.served, served))
+            progress = stack.enter_context(Progress(self.run, lambda: spend.dollars))
             runner = Runner(
                 model,
                 store,
-                self.verifiers,
+                {**self.verifiers, **({self.judge.name: self.judge} if self.judge else {})},
                 run=self.run,
                 seed=self.seed,
                 slots=self.model.slots,
@@ -236,15 +253,20 @@ class Sweep:
             )
             halt.stops(runner.stop)
             stack.enter_context(hours(halt, self.limits))
-            progress.start(self.run, sum(len(items) * len(s) for _, items, s in plan))
+            asks = Asks(model, self.verifiers, judges, self.seed)
+            ones = [(task, items[:1], strategies) for task, items, strategies in plan]
+            jobs = Counter(job.label[:2] for job in queue(plan, self.replicates))
+            progress.expect(fresh(queue(ones, self.replicates), asks), jobs)
             self.finish(folder, plan, model.served, served, [], box)
             done = await self.work(runner, plan, progress)
             for place, (task, items, strategies) in enumerate(plan):
-                if not halt or halt.at_limit:
+                if self.judge is not None and judging.is_judged(task):
+                    await judging.Judging(self.judge, runner).grade(task, items)
+                elif not halt.by_signal:
                     await asyncio.to_thread(
-                        grade, task, items, store, self.jobs, lambda: bool(halt)
+                        grade, task, items, store, self.jobs, lambda: halt.by_signal
                     )
-                if not halt or halt.at_limit:
+                if not halt.by_signal:
                     ran = [(s, done.get((place, i), [])) for i, s in enumerate(strategies)]
                     self.record(folder, task, items, store, ran, model.served, served)
             seconds = time.time() - began
@@ -263,7 +285,7 @@ class Sweep:
             done = found.setdefault((task, strategy), {})
             if not done or by_run(job.strategy):
                 done[problem] = [light(outcome) for outcome in outcomes]
-            progress.solved()
+            progress.solved((task, strategy))
 
         await runner.work(queue(plan, self.replicates), on_done)
         return {
@@ -272,8 +294,10 @@ class Sweep:
         }
 
     def judges(self) -> dict[str, Model]:
-        """Return the models of the verifiers that have one of their own."""
+        """Return the models of the verifiers that have one of their own, and of the judge."""
         models = {name: getattr(v, "model", None) for name, v in self.verifiers.items()}
+        if self.judge is not None:
+            models[self.judge.name] = self.judge.model
         return {name: model for name, model in models.items() if model is not None}
 
     def record(
@@ -302,15 +326,21 @@ class Sweep:
     def prices(self, served: Served, judges: Mapping[str, Served]) -> dict[Served, Price]:
         """Return what the tokens of each model cost."""
         models = self.judges()
-        return {served: self.price.of(served, self.model)} | {
-            judge: self.price.of(judge, models[name]) for name, judge in judges.items()
+        return {served: self.price.of(served.params, self.model)} | {
+            judge: self.price.of(judge.params, models[name]) for name, judge in judges.items()
         }
 
     def made(self, known: manifest.Manifest, task: Task, problems: int) -> dict[str, Any]:
         """Return what makes a task's problems again: how, with which seed, and how many."""
         before = known.get("tasks", {}).get(task.name, {"problems": 0})
         most = max(problems, before["problems"])
-        return {"recipe": remade(task), "seed": self.seed, "problems": most}
+        judge = self.judge if judging.is_judged(task) else None
+        return {
+            "recipe": remade(task),
+            "seed": self.seed,
+            "problems": most,
+            **({"judge": judging.remembered(judge)} if judge else {}),
+        }
 
     def finish(
         self,

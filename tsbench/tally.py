@@ -1,9 +1,9 @@
 """What a table of draws comes to, query by query: counts, votes and spend, read batch by batch.
 
 A pool is the draws of one problem by one model under one thinking budget. Its exact estimates need
-only how many draws there were, how many were right, and how they voted, so a file of any length is
-read in one pass and a row is forgotten once counted. Each pool is counted in two halves, every
-other draw, so that a stratum can be taken from draws that are not the ones evaluated.
+only how many draws there were, how many had which grade, and how they voted, so a file of any
+length is read in one pass and a row is forgotten once counted. Each pool is counted in two halves,
+every other draw, so that a stratum can be taken from draws that are not the ones evaluated.
 """
 
 from __future__ import annotations
@@ -43,13 +43,14 @@ class Tally:
 
     `labels` (pools,) has the columns of POOL and `cluster`; `pool` (entries,) is each entry's row
     in it, and `half` (entries,) 0 or 1, or -1 for both. `counts` (entries,) has the columns
-    COUNTED: draws kept, right, blank and truncated ones, and those lost to each of LOST. `paid`
-    and `known` (entries,) have a column for each spend: its sum over kept draws, and how many of
-    them it is known of.
-    The ragged parts are sorted by entry: `ballot` has a row for each distinct answer (entry, vote:
-    the answer's hash, votes, right: mean correctness), None without a column `answer`; `drawn` has
-    a row per kept draw (entry, seconds, verifier_seconds, score, right, blank, vote), as far as
-    asked for and known.
+    COUNTED: draws kept, right (the sum of their grades), blank and truncated ones, and those lost
+    to each of LOST. `paid` and `known` (entries,) have a column for each spend: its sum over kept
+    draws, and how many of them it is known of.
+    The ragged parts are sorted by entry: `grades` has a row for each distinct grade of kept draws
+    that is neither 0 nor 1 (entry, right, draws), None where there are none; `ballot` has a row for
+    each distinct answer (entry, vote: the answer's hash, votes, right: mean correctness), None
+    without a column `answer`; `drawn` has a row per kept draw (entry, seconds, verifier_seconds,
+    score, right, blank, vote), as far as asked for and known.
     """
 
     labels: pd.DataFrame
@@ -58,11 +59,15 @@ class Tally:
     counts: pd.DataFrame
     paid: pd.DataFrame
     known: pd.DataFrame
+    grades: pd.DataFrame | None
     ballot: pd.DataFrame | None
     drawn: pd.DataFrame | None
 
     def whole(self) -> Tally:
         """Return the tally with the halves of each pool put together."""
+        grades = self.grades
+        if grades is not None:
+            grades = _grades([grades.assign(entry=self.pool[grades["entry"]])])
         ballot = self.ballot
         if ballot is not None:
             ballot = _ballot([ballot.assign(entry=self.pool[ballot["entry"]])])
@@ -74,7 +79,7 @@ class Tally:
             table.groupby(self.pool).sum() for table in (self.counts, self.paid, self.known)
         )
         pools = np.arange(len(self.labels))
-        return Tally(self.labels, pools, 0 * pools - 1, counts, paid, known, ballot, drawn)
+        return Tally(self.labels, pools, 0 * pools - 1, counts, paid, known, grades, ballot, drawn)
 
     def at(self, entries: Counts) -> Tally:
         """Return the tally of these entries, numbered anew in their order; labels stay."""
@@ -99,6 +104,7 @@ class Tally:
             counts,
             paid,
             known,
+            of(self.grades),
             of(self.ballot),
             of(self.drawn),
         )
@@ -107,7 +113,7 @@ class Tally:
 def tally(batches: Iterable[pd.DataFrame], *, scores: bool = False) -> Tally:
     """Count the draws of a samples table that comes in batches of rows; see `Tally`.
 
-    Columns: task_class, problem_id and correct (0, 1 or null), or instead of correct n_draws and
+    Columns: task_class, problem_id and correct (0 to 1, or null), or instead of correct n_draws and
     n_correct where a row stands for many draws; where known answer, completion_tokens (or
     tokens), prompt_tokens, seconds, flops, dollars, task, stratum, model, thinking_budget,
     cluster, status, kind and partial. Rows of another kind than "draw" and partial ones are left
@@ -132,24 +138,19 @@ def require(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:
             )
 
 
-def accuracies(table: pd.DataFrame, what: str, *, whole: bool, start: int = 0) -> pd.Series[float]:
+def accuracies(table: pd.DataFrame, what: str, *, start: int = 0) -> pd.Series[float]:
     """Return `correct` as floats, NaN where null; ValueError for a value that is no accuracy.
 
-    Allowed are 0 and 1 and, unless `whole`, what lies between. The first row is number `start`.
+    Allowed are 0 to 1. The first row is number `start`.
     """
     given = table["correct"]
     correct = pd.to_numeric(given, errors="coerce").astype(float)
-    fits = correct.isin([0.0, 1.0]) if whole else correct.between(0.0, 1.0)
-    odd = given.notna() & ~fits
+    odd = given.notna() & ~correct.between(0.0, 1.0)
     if odd.any():
         row = int(odd.to_numpy().argmax())
-        allowed = "0, 1 and null" if whole else "0 to 1 and null"
-        hint = (
-            "; a score needs a threshold first" if whole and 0.0 < correct.iloc[row] < 1.0 else ""
-        )
         raise ValueError(
             f"{what} row {start + row} has correct = {given.iloc[[row]].tolist()[0]!r}; "
-            f"allowed are {allowed}{hint}."
+            "allowed are 0 to 1 and null."
         )
     return correct
 
@@ -163,6 +164,7 @@ class _Book:
         self.pools: dict[tuple[object, ...], int] = {}
         self.seen = np.zeros(0, dtype=np.int64)
         self.totals: list[pd.DataFrame] = []
+        self.grades: list[pd.DataFrame] = []
         self.ballots: list[pd.DataFrame] = []
         self.drawn: list[pd.DataFrame] = []
         self.marks: list[NDArray[np.uint64]] = []
@@ -199,6 +201,10 @@ class _Book:
         }
         total = pd.DataFrame(sums)
         self.totals.append(total[np.bincount(entry, minlength=len(total)) > 0])
+        part = ~right.isin([0.0, 1.0]).to_numpy()
+        if part.any():
+            each = pd.DataFrame({"entry": entry, "right": right.to_numpy(), "draws": 1})
+            self.grades.append(_grades([each[part]]))
         if "answer" in rows:
             vote = _votes(rows["answer"])
             voting = (vote != 0) & (~lost & ~blank).to_numpy()
@@ -219,11 +225,12 @@ class _Book:
         entry = totals.index.to_numpy(dtype=np.int64)
         place = np.zeros(2 * len(self.pools), dtype=np.int64)
         place[entry] = np.arange(entry.size)
+        grades = _grades(self.grades) if self.grades else None
         ballot = _ballot(self.ballots) if self.ballots else None
         drawn = pd.concat(self.drawn) if self.drawn else None
         if drawn is not None:
             drawn = drawn.sort_values("entry", kind="stable", ignore_index=True)
-        for ragged in (ballot, drawn):
+        for ragged in (grades, ballot, drawn):
             if ragged is not None:
                 ragged["entry"] = place[ragged["entry"]]
         parts: dict[str, dict[str, Array]] = {"counts": {}, "paid": {}, "known": {}}
@@ -231,8 +238,17 @@ class _Book:
             part, column = str(name).split(" ")
             parts[part][column] = values.to_numpy()
         counts, paid, known = (pd.DataFrame(p, index=range(entry.size)) for p in parts.values())
+        whole = {name: np.int64 for name in COUNTED if name != "right"}
         return Tally(
-            labels, entry // 2, entry % 2, counts.astype(np.int64), paid, known, ballot, drawn
+            labels,
+            entry // 2,
+            entry % 2,
+            counts.astype(whole),
+            paid,
+            known,
+            grades,
+            ballot,
+            drawn,
         )
 
     def _pools(self, rows: pd.DataFrame) -> Counts:
@@ -275,7 +291,7 @@ def _draws(batch: pd.DataFrame, start: int) -> pd.DataFrame:
     rows = _expanded(batch, start) if "n_draws" in batch else batch
     require(rows, ("correct",), "samples")
     rows = rows[[column for column in dict.fromkeys((*READ, "score")) if column in rows]]
-    rows = rows.assign(correct=accuracies(rows, "samples", whole=True, start=start))
+    rows = rows.assign(correct=accuracies(rows, "samples", start=start))
     for column in ("task_class", "problem_id"):
         if rows[column].isna().any():
             row = start + int(rows[column].isna().to_numpy().argmax())
@@ -301,7 +317,7 @@ def _draws(batch: pd.DataFrame, start: int) -> pd.DataFrame:
 
 
 def conditioned(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Say of our own draws whether they saw or continued another reply, or had an effort.
+    """Say of our own draws whether they saw or continued a reply, or had a thinking parameter.
 
     They are steps of a strategy (a revision, a beam's end) and no part of a pool of equal draws.
     A forced answer continues its thoughts, but has a pool of its own by its thinking budget.
@@ -311,7 +327,8 @@ def conditioned(rows: pd.DataFrame) -> pd.Series[bool]:
     if "thinking_budget" in rows:
         continued &= rows["thinking_budget"].isna()
     shown = params.str.contains('"turns": ', regex=False)
-    return continued | shown | params.str.contains('"effort": ', regex=False)
+    treated = params.str.contains('"effort": |"thinking_kind": "native"', regex=True)
+    return continued | shown | treated
 
 
 def _expanded(batch: pd.DataFrame, start: int) -> pd.DataFrame:
@@ -342,6 +359,12 @@ def _votes(answer: pd.Series[str]) -> NDArray[np.uint64]:
     texts = np.array([str(level).strip() for level in levels], dtype=object)
     hashes = np.append(np.where(texts == "", 0, hash_array(texts)), 0).astype(np.uint64)
     return hashes[code]
+
+
+def _grades(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the parts' draws summed by entry and grade."""
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.groupby(["entry", "right"], sort=True)["draws"].sum().reset_index()
 
 
 def _ballot(parts: list[pd.DataFrame]) -> pd.DataFrame:

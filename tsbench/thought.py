@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-KINDS = ("thinking", "forced", "truncated", "prompted", "effort")
+KINDS = ("thinking", "forced", "truncated", "prompted", "native", "effort")
 """The kinds of thinking; "thinking" is a budget whose kind is not known."""
 NAME = re.compile(rf"(.+) \(({'|'.join(KINDS)}) ([0-9.e+]+)\)")
 

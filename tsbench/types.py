@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 Status = Literal["ok", "truncated", "unparsed", "error", "timeout", "refused", "sandbox_error"]
-ThinkingKind = Literal["none", "effort", "forced", "prompted", "truncated"]
+ThinkingKind = Literal["none", "effort", "forced", "native", "prompted", "truncated"]
 EffortLevel = Literal["low", "medium", "high"]
 CountedBy = Literal["server", "tokenizer", "none"]
 
@@ -75,9 +75,10 @@ class Draw:
     """Ask the model for one reply that continues `prefix`; None takes the problem's own bound.
 
     `turns` follow the problem's messages (an earlier reply and what to do about it); a first turn
-    of the user is a paragraph more of the problem's last. `effort` is asked of models that take
-    such a parameter. A `partial` draw is a step (thoughts, a beam's extension): it is logged and
-    paid for, but it is no answer and is never graded.
+    of the user is a paragraph more of the problem's last. `effort`, and a `thinking_budget` of
+    the kind "native", are asked of models that take such a parameter. A `partial` draw is a step
+    (thoughts, a beam's extension): it is logged and paid for, but it is no answer and is never
+    graded.
     """
 
     prefix: str = ""
@@ -88,6 +89,14 @@ class Draw:
     partial: bool = False
     turns: tuple[Message, ...] = ()
     effort: EffortLevel | None = None
+    kind: ClassVar[str] = "draw"
+
+
+@dataclass(frozen=True)
+class Baseline(Draw):
+    """Ask for the reply that others are compared with: a cost of evaluation, and in no pool."""
+
+    kind: ClassVar[str] = "baseline"
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,20 @@ class Judge:
     reply: Reply
     verifier: str
     against: Reply | None = None
+    kind: ClassVar[str] = "judge"
+
+
+@dataclass(frozen=True)
+class Grading(Judge):
+    """Ask the judge of an evaluation for a verdict that becomes a grade; no strategy does.
+
+    It is a cost of evaluation. The judge alone is shown the `reference` answer; `swapped` shows it
+    the reply `against` first.
+    """
+
+    reference: str | None = None
+    swapped: bool = False
+    kind: ClassVar[str] = "grade"
 
 
 Ask = Draw | Judge

@@ -31,6 +31,7 @@ STRATEGIES: Mapping[str, tuple[str, str]] = {
     "fuse": ("fusion of drafts", "fusion"),
     "truncated": ("truncated thinking", "truncated"),
     "prompted": ("thinking asked for in words", "prompted"),
+    "native": ("thinking that the endpoint bounds", "native"),
     "effort": ("effort", "effort"),
     "frontier": ("frontier", "frontier"),
 }
@@ -51,6 +52,7 @@ THOUGHTS: Mapping[str, tuple[str, str]] = {
     "forced": ("after {} of forced thought", "forced"),
     "truncated": ("after {} of truncated thought", "truncated"),
     "prompted": ("when asked to think for {}", "prompted"),
+    "native": ("after at most {} of thought", "native"),
 }
 """How the long name says that draws think first, and what the short one calls it."""
 EFFORTS = ("low", "medium", "high")
@@ -69,7 +71,9 @@ VERIFIERS: Mapping[str, tuple[str, str]] = {
 }
 """The long and the short name of each verifier, and of a vote in its place."""
 UNITS: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(("forced", "truncated", "prompted"), ("token of thought", "tokens of thought")),
+    **dict.fromkeys(
+        ("forced", "truncated", "prompted", "native"), ("token of thought", "tokens of thought")
+    ),
     **dict.fromkeys(("revise", "revise-grid", "ab-mcts"), ("reply", "replies")),
     **dict.fromkeys(("beam", "dvts"), ("path", "paths")),
     "effort": ("level of effort", "levels of effort"),

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tsbench.models.gate import Gate
 from tsbench.types import CountedBy, EffortLevel, Message, Status, Usage
 
 UNKNOWN = Usage(None, None, None, None)
@@ -19,7 +20,8 @@ NOTHING = Usage()
 class Request:
     """One reply wanted: `messages`, then `prefix` to continue, with bounds and a seed.
 
-    `effort` (low, medium or high) is for chat endpoints that take it.
+    `effort` (low, medium or high) and `thinking_budget` (tokens of thought at most) are for chat
+    endpoints that take them.
     """
 
     messages: tuple[Message, ...]
@@ -29,6 +31,7 @@ class Request:
     seed: int
     top_logprobs: int
     effort: EffortLevel | None = None
+    thinking_budget: int | None = None
 
 
 def prompt_hash(requests: Sequence[Request]) -> str | None:
@@ -97,10 +100,13 @@ class Identity:
 class Connected(Protocol):
     """An open model, asked at most `slots` requests at a time.
 
-    A draw asks for the `top_logprobs` likeliest alternatives of each token.
+    A draw asks for the `top_logprobs` likeliest alternatives of each token. `gate` lets asks in.
     """
 
     served: Served
+
+    @property
+    def gate(self) -> Gate: ...
 
     @property
     def slots(self) -> int: ...
@@ -114,7 +120,10 @@ class Connected(Protocol):
 
 
 class Model(Protocol):
-    """A model as configured; it does nothing until `connect`."""
+    """A model as configured; it does nothing until `connect`.
+
+    It `continues` a prefix or not, and `takes` some of effort and thinking_budget as parameters.
+    """
 
     @property
     def name(self) -> str: ...
@@ -124,6 +133,9 @@ class Model(Protocol):
 
     @property
     def continues(self) -> bool: ...
+
+    @property
+    def takes(self) -> frozenset[str]: ...
 
     @property
     def dollars_in(self) -> float | None: ...

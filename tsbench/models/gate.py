@@ -23,7 +23,8 @@ class Gate:
     The number that is open falls by half when the endpoint says that it is asked too much, and
     rises by one for each full window of successes: additive increase, multiplicative decrease
     (Chiu and Jain 1989, "Analysis of the increase and decrease algorithms for congestion avoidance
-    in computer networks"). Raises ValueError for slots below 1.
+    in computer networks"). `closing` is set once nobody is let in any more. Raises ValueError for
+    slots below 1.
     """
 
     def __init__(self, slots: int) -> None:
@@ -38,7 +39,7 @@ class Gate:
         self._old = 0
         self._shut_until = 0.0
         self._opening: asyncio.TimerHandle | None = None
-        self._closed = False
+        self.closing = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -51,7 +52,7 @@ class Gate:
 
         Raises Closed once the gate is.
         """
-        if self._closed:
+        if self.closing.is_set():
             raise Closed
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, next(self._order), turn))
@@ -69,7 +70,7 @@ class Gate:
 
     def close(self) -> None:
         """Let nobody in any more; those that wait raise Closed, those that are in stay in."""
-        self._closed = True
+        self.closing.set()
         for _, _, turn in self._waiting:
             if not turn.done():
                 turn.set_exception(Closed())

@@ -16,11 +16,14 @@ from typing import Any
 
 import joblib
 
+from tsbench.keys import without_keys
 from tsbench.models.base import Identity, Served
 from tsbench.models.openai import Connection, OpenAI
 from tsbench.models.weights import Wheel, check_gguf, from_hub, in_hub_cache
 
 START_SECONDS = 120.0
+PATIENCE = 10.0
+"""Seconds after which an engine that answers nothing is taken for dead; it does not come back."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class Local:
         """Whether a prefix can be continued: the prompt is rendered here, so it can."""
         return True
 
+    @property
+    def takes(self) -> frozenset[str]:
+        """What it takes as a parameter: neither an effort nor a thinking budget."""
+        return frozenset()
+
     def weights(self) -> Path:
         """Return the GGUF file, fetched if need be; ValueError if it is none."""
         if self.path is not None:
@@ -101,6 +109,7 @@ class Local:
             batch=self.batch,
             top_logprobs=self.top_logprobs,
             timeout=self.timeout,
+            patience=PATIENCE,
         )
 
     @asynccontextmanager
@@ -127,7 +136,7 @@ class Local:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the sweep, which then ends the engine
-            env={**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")},
+            env={"OMP_WAIT_POLICY": "PASSIVE", **without_keys(os.environ)},
         )
         assert engine.stdin is not None
         try:

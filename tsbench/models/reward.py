@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, cast
-
-import openai
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from tsbench.models.base import Identity, Request, Response, Served
-from tsbench.models.openai import RETRIES, check_address, failed, listed
+from tsbench.models.endpoint import Endpoint, check, failed, listed, opened
+from tsbench.models.faults import Garbage
+from tsbench.models.gate import Gate
 from tsbench.types import Usage
 
 
@@ -34,13 +33,15 @@ class Classifier:
     api_key_env: str = "OPENAI_API_KEY"
     slots: int = 16
     timeout: float = 120.0
+    patience: float = 600.0
     params: float | None = None
     dollars_in: float | None = None
     dollars_out: float | None = 0.0
     continues: bool = False
+    takes: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        check_address(self.base_url)
+        check(self.base_url, self.api_key_env)
         if self.route not in ("classify", "pooling"):
             raise ValueError(f"model.route must be classify or pooling, found {self.route!r}")
 
@@ -52,14 +53,12 @@ class Classifier:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Classes]:
         """Reach the endpoint, or raise ValueError before anything is spent."""
-        key = os.environ.get(self.api_key_env) or "none"
-        client = openai.AsyncOpenAI(
-            base_url=self.base_url, api_key=key, max_retries=RETRIES, timeout=self.timeout
-        )
-        async with client:
-            meta = await listed(client, self.base_url, self.name, self.api_key_env)
+        async with opened(
+            self.base_url, self.api_key_env, self.slots, self.timeout, self.patience
+        ) as endpoint:
+            meta = await listed(endpoint, self.name, self.api_key_env)
             params = self.params or meta.get("n_params")
-            yield Classes(self, client, Served(self.base_url, self.name, params))
+            yield Classes(self, endpoint, Served(self.base_url, self.name, params))
 
 
 class Classes:
@@ -67,9 +66,14 @@ class Classes:
 
     top_logprobs = 0
 
-    def __init__(self, model: Classifier, client: openai.AsyncOpenAI, served: Served) -> None:
+    def __init__(self, model: Classifier, endpoint: Endpoint, served: Served) -> None:
         self.model, self.served = model, served
-        self._client = client
+        self._endpoint = endpoint
+
+    @property
+    def gate(self) -> Gate:
+        """What lets requests in."""
+        return self._endpoint.gate
 
     @property
     def slots(self) -> int:
@@ -82,26 +86,36 @@ class Classes:
 
     async def complete(self, request: Request) -> Response:
         """Score once. A failure of the endpoint is a response with its status."""
-        root = str(self._client.base_url).rstrip("/").removesuffix("/v1")
         messages = [{"role": m.role, "content": m.content} for m in request.messages]
-        body = {"model": self.model.name, "messages": messages}
-        try:
-            raw = await self._client.post(f"{root}/{self.model.route}", body=body, cast_to=object)
-            answer = cast(Mapping[str, Any], raw)
-            scores = read_scores(answer["data"][0], self.model.label)
-        except openai.APITimeoutError as error:
-            return failed("timeout", error)
-        except Exception as error:
-            return failed("error", error)
-        read = (answer.get("usage") or {}).get("prompt_tokens")
-        return Response(
-            json.dumps(scores),
-            "ok",
-            usage=Usage(read, None, 0, 0),
-            counted_by="none" if read is None else "server",
-            scores=scores,
-            served_model=answer.get("model"),
+        tried = await self._endpoint.ask(
+            f"{self._endpoint.root}/{self.model.route}",
+            {"model": self.model.name, "messages": messages},
+            1,
+            lambda answer: scored(answer, self.model.label),
         )
+        if tried.answer is None:
+            return failed(tried)
+        return replace(
+            self._endpoint.cleaned(tried.answer), attempts=tried.attempts, wasted=tried.wasted
+        )
+
+
+def scored(answer: object, label: int) -> Response:
+    """Return the scores of an answer as a response; Garbage where there are none."""
+    try:
+        assert isinstance(answer, Mapping)
+        scores = read_scores(answer["data"][0], label)
+        read = (answer.get("usage") or {}).get("prompt_tokens")
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Garbage(f"the endpoint's answer has no scores: {error}"[:300]) from None
+    return Response(
+        json.dumps(scores),
+        "ok",
+        usage=Usage(read, None, 0, 0),
+        counted_by="none" if read is None else "server",
+        scores=scores,
+        served_model=answer.get("model"),
+    )
 
 
 def read_scores(data: Mapping[str, Any], label: int) -> tuple[float, ...]:

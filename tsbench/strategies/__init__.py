@@ -1,6 +1,6 @@
 """Ways to spend compute: generators that yield asks and receive replies, and do no I/O."""
 
-from tsbench.strategies.budget import Effort, Forced, Prompted, Truncated
+from tsbench.strategies.budget import Effort, Forced, Native, Prompted, Truncated
 from tsbench.strategies.combine import Fuse, UniversalSelfConsistency
 from tsbench.strategies.compose import Composed
 from tsbench.strategies.revise import Grid, Revise
@@ -29,6 +29,7 @@ __all__ = [
     "Grid",
     "Majority",
     "MinimumBayesRisk",
+    "Native",
     "Prompted",
     "Revise",
     "Single",

@@ -1,4 +1,4 @@
-"""Thinking budgets: forced, truncated, asked for in words, and by the effort of the endpoint."""
+"""Thinking budgets: forced, truncated, asked for in words, or parameters of the endpoint."""
 
 from __future__ import annotations
 
@@ -175,6 +175,7 @@ class Effort:
     max_tokens: int | None = None
     name: ClassVar[str] = "effort"
     thinking_kind: ClassVar[ThinkingKind] = "effort"
+    parameter: ClassVar[str] = "effort"
 
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:
@@ -190,4 +191,32 @@ class Effort:
     def run(self, problem: Problem) -> Steps:
         """Yield one draw."""
         (reply,) = yield [Draw("", self.max_tokens, None, "effort", effort=self.effort)]
+        return reply
+
+
+@dataclass(frozen=True)
+class Native:
+    """Ask once with at most `thinking_budget` tokens of thought, which the endpoint ends there.
+
+    For endpoints that take the bound as a parameter (see `tsbench.models.dialect`). The reply has
+    room for the budget and for the problem's own bound.
+    """
+
+    thinking_budget: int
+    name: ClassVar[str] = "native"
+    thinking_kind: ClassVar[ThinkingKind] = "native"
+    parameter: ClassVar[str] = "thinking_budget"
+
+    def __post_init__(self) -> None:
+        whole("thinking_budget", self.thinking_budget)
+
+    @property
+    def budget(self) -> int:
+        """The tokens of thought."""
+        return self.thinking_budget
+
+    def run(self, problem: Problem) -> Steps:
+        """Yield one draw."""
+        room = problem.max_tokens + self.thinking_budget
+        (reply,) = yield [Draw("", room, None, "native", self.thinking_budget)]
         return reply

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from tsbench.strategies.base import Draws, rounds
-from tsbench.strategies.budget import Effort, Forced, Prompted, Truncated
+from tsbench.strategies.budget import Effort, Forced, Native, Prompted, Truncated
 from tsbench.strategies.select import selected
 from tsbench.types import Ask, Judge, Problem, Reply, Steps, Strategy
 
-Treatment = Forced | Truncated | Prompted | Effort
+Treatment = Forced | Truncated | Prompted | Effort | Native
 
 
 def together(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tsbench.similarity import mbr_scores
 from tsbench.strategies.base import Draws, answered, best, judged
-from tsbench.strategies.similarity import mbr_scores
 from tsbench.strategies.vote import vote
 from tsbench.types import Draw, Judge, Problem, Reply, Steps
 

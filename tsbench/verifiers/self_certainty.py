@@ -14,7 +14,7 @@ class SelfCertainty:
 
     Self-certainty (Kang et al. 2025, arXiv 2502.18581) over the alternatives that the endpoint
     listed, `model.top_logprobs` a token, in nats and up to a constant; see
-    `tsbench.models.openai.confidence`. None where fewer than two were listed.
+    `tsbench.models.logprobs.confidence`. None where fewer than two were listed.
     """
 
     name: str = "self_certainty"

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 ORDER = 6
 """The longest character n-gram that is compared."""
+SUBSETS = 200
+"""Random orders of a pool, for a selection that has no exact expectation."""
 
 
 def similarities(texts: Sequence[str | None]) -> NDArray[np.float64]:
@@ -47,6 +49,32 @@ def mbr_scores(texts: Sequence[str | None]) -> list[float | None]:
     neighbours = np.nansum(matrix, axis=1) - np.nan_to_num(matrix.diagonal())
     means = neighbours / max(int(present.sum()) - 1, 1)
     return [float(mean) if here else None for mean, here in zip(means, present, strict=True)]
+
+
+def choices(alike: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return P(draw i is the one most like the others) for k = 1..n, shape (n, n): k by draw.
+
+    It is over random k-subsets. `alike` (n, n) has NaN in the rows and columns of draws without an
+    answer, which are never chosen. The same random orders of the pool serve every k, so curves are
+    paired.
+    """
+    n = len(alike)
+    rng = np.random.default_rng(n)
+    blank = np.isnan(alike.diagonal())
+    weight = np.nan_to_num(alike)
+    np.fill_diagonal(weight, 0.0)
+    chosen = np.zeros((n, n))
+    for _ in range(SUBSETS):
+        order = rng.permutation(n)
+        total = np.zeros(n)
+        for k, new in enumerate(order):
+            before = order[:k]
+            total[before] += weight[before, new]
+            total[new] = weight[new, before].sum()
+            usable = order[: k + 1][~blank[order[: k + 1]]]
+            if usable.size:
+                chosen[k, usable[total[usable].argmax()]] += 1.0
+    return chosen / SUBSETS
 
 
 def _ngram_counts(texts: Sequence[str], n: int) -> NDArray[np.int64]:
