@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsbench import prefixes
-from tsbench.arms import GRADE, Pool, Visits, budgets, charged, joined, pooled, waited
+from tsbench.arm import GRADE, Arm
+from tsbench.arms import Pool, Visits, budgets, charged, joined, pooled, waited
 from tsbench.pool import best_of, majority
 from tsbench.replay import replay
 from tsbench.strategies import AdaptiveVote
@@ -163,8 +164,6 @@ def test_a_pilot_is_reused_and_only_what_an_arm_would_not_have_drawn_is_charged(
 
 
 def pooled_arm():
-    from tsbench.arms import Arm
-
     return Arm("beam:x", 4, pooled=False)
 
 

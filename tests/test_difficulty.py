@@ -8,15 +8,14 @@ from hypothesis import strategies as st
 from test_arms import pool
 
 from tsbench.arms import Visits
+from tsbench.calibration import agreement_features, prompt_features
 from tsbench.difficulty import (
-    Calibration,
     Estimate,
-    agreement_features,
     coded,
     estimates,
+    fitted,
     measured,
     one_pass,
-    prompt_features,
 )
 
 
@@ -30,16 +29,16 @@ def problems(Q=600, slope=1.5, seed=0):
 @pytest.mark.parametrize("kind", ["logistic", "isotonic"])
 def test_a_calibrated_chance_is_the_chance(kind):
     table, right, p = problems()
-    made = Calibration.of(table, right, np.ones(600), kind)
-    assert np.abs(made.chance(table) - p).mean() < 0.04
+    made = fitted(table, right, np.ones(600), kind)
+    assert np.abs(made.chance(table.to_numpy()) - p).mean() < 0.04
     order = np.argsort(table["x"])
-    assert (np.diff(made.chance(table)[order]) >= -1e-12).all()
+    assert (np.diff(made.chance(table.to_numpy())[order]) >= -1e-12).all()
 
 
 def test_a_missing_feature_has_no_chance_and_is_named():
     table, right, _ = problems()
-    made = Calibration.of(table, right, np.ones(600), "logistic")
-    assert np.isnan(made.chance(pd.DataFrame({"x": [np.nan]}))).all()
+    made = fitted(table, right, np.ones(600), "logistic")
+    assert np.isnan(made.chance(np.array([[np.nan]]))).all()
     assert made.outside({}) == "feature 'x' is missing"
     assert made.outside({"x": float("nan")}) == "feature 'x' is missing"
     assert "seen were" in str(made.outside({"x": 1e6}))
@@ -48,10 +47,10 @@ def test_a_missing_feature_has_no_chance_and_is_named():
 
 def test_without_a_feature_that_tells_the_chance_is_the_mean():
     table, right, _ = problems()
-    nothing = Calibration.of(table[[]], right, np.ones(600), "logistic")
-    assert nothing.chance(table) == pytest.approx(right.mean(), abs=1e-6)
-    always = Calibration.of(table, np.ones(600), np.ones(600), "isotonic")
-    assert always.chance(table).min() > 0.999
+    nothing = fitted(table[[]], right, np.ones(600), "logistic")
+    assert nothing.chance(table[[]].to_numpy()) == pytest.approx(right.mean(), abs=1e-6)
+    always = fitted(table, np.ones(600), np.ones(600), "isotonic")
+    assert always.chance(table.to_numpy()).min() > 0.999
 
 
 def test_an_estimate_is_judged_out_of_fold():

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsbench.arms import Arm
-from tsbench.difficulty import Calibration
+from tsbench.arm import Arm
+from tsbench.difficulty import fitted
 from tsbench.policy import Part, Policy
 
 
 def part(task_class="math", model="m", **changes):
     x = np.linspace(0, 1, 200)
-    calibration = Calibration.of(pd.DataFrame({"x": x}), x, np.ones(200), "logistic")
+    calibration = fitted(pd.DataFrame({"x": x}), x, np.ones(200), "logistic")
     given = {
         "task_class": task_class,
         "model": model,
@@ -41,7 +41,7 @@ def saved(tmp_path, *parts):
 
 def test_what_is_saved_is_loaded(tmp_path):
     words = pd.DataFrame({"level=a": [1.0, 0.0], "level=b": [0.0, 1.0]})
-    isotonic = Calibration.of(words, np.array([0.2, 0.9]), np.ones(2), "isotonic")
+    isotonic = fitted(words, np.array([0.2, 0.9]), np.ones(2), "isotonic")
     first, second = part(), part("code", calibration=isotonic, edges=(), arms=(Arm("single", 1),))
     found = Policy.load(saved(tmp_path, first, second))
     assert found.parts == (first, second)
@@ -80,7 +80,7 @@ def test_what_was_not_seen_falls_back_and_says_so(tmp_path):
 
 def test_a_value_is_its_own_feature_and_an_unknown_one_falls_back(tmp_path):
     words = pd.DataFrame({"level=a": [1.0, 0.0] * 50, "level=b": [0.0, 1.0] * 50})
-    told = Calibration.of(words, np.tile([0.05, 0.95], 50), np.ones(100), "logistic")
+    told = fitted(words, np.tile([0.05, 0.95], 50), np.ones(100), "logistic")
     policy = Policy.load(saved(tmp_path, part(calibration=told)))
     assert policy.choose({"level": "a"}).arm.name == "maj@k @ 32"
     assert policy.choose({"level": "b"}).arm.name == "single @ 1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr
 
 from tsbench import prefixes
+from tsbench.arm import ADAPTIVE, GRADE, SINGLE, VERIFIED, Arm
 from tsbench.cells import ALL, HELD, Cells
 from tsbench.estimates import BEST, MAJORITY, ORACLE, deployable
 from tsbench.grid import thin
@@ -18,11 +19,6 @@ from tsbench.grid import thin
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-SINGLE = "single"
-ADAPTIVE = "adaptive-vote"
-VERIFIED = "verified-stop"
-GRADE = "grade"
-"""The verifier that is the grade itself, where a draw's grade is known when it is made."""
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99)
 """How sure of its leader a vote is when it stops."""
 CAPS = (8, 32)
@@ -35,28 +31,6 @@ VISITS = 8000
 """About so many visits are made, all problems together;"""
 ORDERS = (4, 64)
 """and so many orders of a problem's draws at least, and at most."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A strategy at a budget. `params` are settings of one that stops early.
-
-    `pooled` arms use the draws of the plain pool, so a pilot's are theirs; `verifier` scores each
-    of their draws. `fixed` arms are a uniform budget; the others stop when they have seen enough.
-    """
-
-    strategy: str
-    budget: float
-    params: Mapping[str, float] = field(default_factory=dict)
-    verifier: str | None = None
-    pooled: bool = True
-    fixed: bool = True
-
-    @property
-    def name(self) -> str:
-        """The strategy, its settings and its budget: "adaptive-vote (confidence 0.95) @ 32"."""
-        said = ", ".join(f"{key} {value:.3g}" for key, value in self.params.items())
-        return f"{self.strategy}{f' ({said})' if said else ''} @ {self.budget:g}"
 
 
 @dataclass(frozen=True)

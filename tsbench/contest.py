@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsbench.arms import ADAPTIVE, SINGLE, VERIFIED, Arm, Menu, Visits, charged, waited
-from tsbench.difficulty import Calibration, Estimate, Kind, one_pass
+from tsbench.arm import ADAPTIVE, SINGLE, VERIFIED, Arm
+from tsbench.arms import Menu, Visits, charged, waited
+from tsbench.calibration import Calibration
+from tsbench.difficulty import Estimate, Kind, fitted, one_pass
 from tsbench.estimates import BEST, MAJORITY, ORACLE, WEIGHTED
 from tsbench.policies import Family, Rule, Seen, Tiers, binned, posterior, prices, uniform
 from tsbench.policy import Part
@@ -224,7 +226,9 @@ class Contest:
         def chance(learnt: Flags) -> Array:
             key = estimate.name, learnt.tobytes()
             if key not in self.chances:
-                self.chances[key] = self.calibrated(estimate, learnt).chance(estimate.table)
+                self.chances[key] = self.calibrated(estimate, learnt).chance(
+                    estimate.table.to_numpy(float)
+                )
             return self.chances[key]
 
         return chance
@@ -238,7 +242,7 @@ class Contest:
         """Return an estimate calibrated on the visits that may be learnt from."""
         weight = 1.0 / np.bincount(self.problem)[self.problem]
         table = estimate.table[learnt]
-        return Calibration.of(table, self.right(estimate)[learnt], weight[learnt], self.kind)
+        return fitted(table, self.right(estimate)[learnt], weight[learnt], self.kind)
 
     def right(self, estimate: Estimate | None) -> Array:
         """Return each visit's chance that one pass is right, by draws that no estimate saw."""

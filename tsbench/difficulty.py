@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,11 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import logit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from tsbench.arms import GRADE, Visits
+from tsbench.arm import GRADE
+from tsbench.arms import Visits
+from tsbench.calibration import SURE, Calibration, prompt_features
 from tsbench.rocs import area, calibration_error
 
 Array = NDArray[np.float64]
@@ -30,8 +31,6 @@ LEVELS = 12
 BINS = 10
 """Bins of equal width that calibration is read in."""
 LEVEL = 0.95
-SURE = 1e-4
-"""No calibrated chance is nearer to 0 or 1 than this."""
 
 
 @dataclass(frozen=True)
@@ -48,118 +47,46 @@ class Estimate:
     verifier: str | None = None
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """The chance that one pass is right, from features: logistic, or isotonic in its index.
+def fitted(table: pd.DataFrame, right: Array, weight: Array, kind: Kind) -> Calibration:
+    """Return the calibration of features (visits, features) to `right` in [0, 1], (visits,).
 
-    index = intercept + sum of weight * (feature - centre) / scale. `knots` are (index, chance) of
-    the isotonic curve; without them the chance is the index's logistic function. `low` and `high`
-    bound the features that it was fitted on.
+    Visits are weighted by `weight` (visits,); those that lack a feature are left out. Without a usable one the chance is a constant.
     """
-
-    features: tuple[str, ...]
-    centre: tuple[float, ...]
-    scale: tuple[float, ...]
-    weight: tuple[float, ...]
-    intercept: float
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    known = table.notna().all(axis=1).to_numpy()
+    X, y, w = table.to_numpy(float)[known], right[known], weight[known]
+    names = tuple(map(str, table.columns))
+    if not known.any():
+        X, y, w = np.zeros((1, len(names))), right[:1] * 0 + right.mean(), np.ones(1)
+    centre = np.average(X, axis=0, weights=w)
+    scale = np.sqrt(np.average((X - centre) ** 2, axis=0, weights=w))
+    scale = np.where(scale > 0.0, scale, 1.0)
+    mean = float(np.clip(np.average(y, weights=w), SURE, 1.0 - SURE))
+    slopes, start = np.zeros(len(names)), float(logit(mean))
+    if names and w[y > 0].sum() > 0 and w[y < 1].sum() > 0:
+        standard = (X - centre) / scale
+        model = LogisticRegression(C=1.0, max_iter=1000)
+        model.fit(
+            np.concatenate([standard, standard]),
+            np.repeat([1, 0], y.size),
+            np.concatenate([w * y, w * (1.0 - y)]),
+        )
+        slopes, start = model.coef_[0], float(model.intercept_[0])
     knots: tuple[tuple[float, float], ...] = ()
-
-    @classmethod
-    def of(cls, table: pd.DataFrame, right: Array, weight: Array, kind: Kind) -> Calibration:
-        """Fit it to visits: `table` (visits, features), `right` in [0, 1] and `weight` (visits,).
-
-        Visits that lack a feature are left out. Without a usable one the chance is a constant.
-        """
-        known = table.notna().all(axis=1).to_numpy()
-        X, y, w = table.to_numpy(float)[known], right[known], weight[known]
-        names = tuple(map(str, table.columns))
-        if not known.any():
-            X, y, w = np.zeros((1, len(names))), right[:1] * 0 + right.mean(), np.ones(1)
-        centre = np.average(X, axis=0, weights=w)
-        scale = np.sqrt(np.average((X - centre) ** 2, axis=0, weights=w))
-        scale = np.where(scale > 0.0, scale, 1.0)
-        mean = float(np.clip(np.average(y, weights=w), SURE, 1.0 - SURE))
-        slopes, start = np.zeros(len(names)), float(logit(mean))
-        if names and w[y > 0].sum() > 0 and w[y < 1].sum() > 0:
-            standard = (X - centre) / scale
-            model = LogisticRegression(C=1.0, max_iter=1000)
-            model.fit(
-                np.concatenate([standard, standard]),
-                np.repeat([1, 0], y.size),
-                np.concatenate([w * y, w * (1.0 - y)]),
-            )
-            slopes, start = model.coef_[0], float(model.intercept_[0])
-        knots: tuple[tuple[float, float], ...] = ()
-        if kind == "isotonic" and slopes.any():
-            index = start + ((X - centre) / scale) @ slopes
-            curve = IsotonicRegression(y_min=SURE, y_max=1.0 - SURE, out_of_bounds="clip")
-            curve.fit(index, y, w)
-            knots = tuple(
-                zip(curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist(), strict=True)
-            )
-        return cls(
-            names,
-            tuple(centre.tolist()),
-            tuple(scale.tolist()),
-            tuple(slopes.tolist()),
-            start,
-            tuple(X.min(axis=0).tolist()),
-            tuple(X.max(axis=0).tolist()),
-            knots,
-        )
-
-    def chance(self, table: pd.DataFrame) -> Array:
-        """Return the chance that one pass is right (rows,), NaN where a feature is missing."""
-        X = table[list(self.features)].to_numpy(float)
-        index = self.intercept + ((X - np.array(self.centre)) / np.array(self.scale)) @ np.array(
-            self.weight
-        )
-        if self.knots:
-            at, chance = np.array(self.knots).T
-            return np.where(np.isnan(index), np.nan, np.interp(index, at, chance))
-        found: Array = np.clip(expit(index), SURE, 1.0 - SURE)
-        return found
-
-    def outside(self, features: Mapping[str, float]) -> str | None:
-        """Return what is wrong with the features of one request; None where nothing is."""
-        for name, low, high in zip(self.features, self.low, self.high, strict=True):
-            value = features.get(name)
-            if value is None or np.isnan(value):
-                return f"feature {name!r} is missing"
-            slack = 1e-9 * max(abs(low), abs(high), 1.0)
-            if not low - slack <= value <= high + slack:
-                return f"feature {name!r} is {value:g}, seen were {low:g} to {high:g}"
-        return None
-
-
-def prompt_features(text: str) -> dict[str, float]:
-    """Return what a prompt's text shows at no cost: logarithms of its size, and its numbers."""
-    words = text.split()
-    numbers = re.findall(r"\d+(?:\.\d+)?", text)
-    return {
-        "prompt_log_words": float(np.log2(1 + len(words))),
-        "prompt_word_length": float(np.mean([len(word) for word in words])) if words else 0.0,
-        "prompt_numbers": float(len(numbers)),
-        "prompt_digits": float(max((len(number) for number in numbers), default=0)),
-        "prompt_operators": float(len(re.findall(r"[-+*/^=<>%]", text))),
-        "prompt_lines": float(text.count("\n") + 1),
-    }
-
-
-def agreement_features(answers: Sequence[str | None]) -> dict[str, float]:
-    """Return how m pilot draws agree: the leader's share, distinct answers, and answers given.
-
-    All are shares of m. A draw without an answer agrees with none.
-    """
-    m, given = len(answers), pd.Series([a for a in answers if a is not None], dtype=object)
-    counts = given.value_counts()
-    return {
-        "agreement": float(counts.max()) / m if len(counts) else 0.0,
-        "distinct": len(counts) / m,
-        "answered": len(given) / m,
-    }
+    if kind == "isotonic" and slopes.any():
+        index = start + ((X - centre) / scale) @ slopes
+        curve = IsotonicRegression(y_min=SURE, y_max=1.0 - SURE, out_of_bounds="clip")
+        curve.fit(index, y, w)
+        knots = tuple(zip(curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist(), strict=True))
+    return Calibration(
+        names,
+        tuple(centre.tolist()),
+        tuple(scale.tolist()),
+        tuple(slopes.tolist()),
+        start,
+        tuple(X.min(axis=0).tolist()),
+        tuple(X.max(axis=0).tolist()),
+        knots,
+    )
 
 
 def coded(column: pd.Series[Any], name: str) -> pd.DataFrame:
@@ -283,8 +210,8 @@ def measured(
     for held in range(int(fold.max()) + 1):
         inside = fold[problem] == held
         train = ~inside if fold.max() else inside
-        made = Calibration.of(estimate.table[train], right[train], weight[train], kind)
-        claimed[inside] = made.chance(estimate.table[inside])
+        made = fitted(estimate.table[train], right[train], weight[train], kind)
+        claimed[inside] = made.chance(estimate.table[inside].to_numpy(float))
     known = ~np.isnan(claimed)
     claimed, right, weight = claimed[known], right[known], weight[known]
     number = np.unique(problem[known], return_inverse=True)[1].astype(np.int64)

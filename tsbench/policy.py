@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import pandas as pd
+import numpy as np
 
-from tsbench.arms import Arm
-from tsbench.difficulty import Calibration
+from tsbench.arm import Arm
+from tsbench.calibration import Calibration
 from tsbench.policies import Rule
 
 SCHEMA = 1
@@ -70,7 +70,7 @@ class Part:
         wrong = self.calibration.outside(given)
         if wrong is not None:
             return Choice(self.fallback, fallback=wrong)
-        chance = self.calibration.chance(pd.DataFrame([given]))
+        chance = self.calibration.chance(np.array([[*given.values()]]))
         bin_ = int(Rule(self.edges, ()).bins(chance)[0])
         return Choice(self.arms[bin_], bin_, float(chance[0]))
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsbench.arms import GRADE, Pool
+from tsbench.arm import GRADE
+from tsbench.arms import Pool
 from tsbench.cells import HELD
 from tsbench.cost import Prices
 from tsbench.tally import BLANK, LOST, accuracies, conditioned, require

@@ -18,7 +18,8 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from tsbench import manifest, words
-from tsbench.arms import SINGLE, Arm, Visits, joined, others, pooled
+from tsbench.arm import SINGLE, Arm
+from tsbench.arms import Visits, joined, others, pooled
 from tsbench.cells import ALL, Cells, cells_of_outcomes
 from tsbench.contest import BOUND, ROUTED, Contest, Economy
 from tsbench.cost import Price, Prices

@@ -18,7 +18,8 @@ from rich.console import Console
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
-from tsbench.arms import Arm, Menu
+from tsbench.arm import Arm
+from tsbench.arms import Menu
 from tsbench.contest import Contest, Economy, Entrant
 from tsbench.difficulty import Estimate
 from tsbench.pool import coverage
@@ -175,7 +176,7 @@ def used(contest: Contest, entrant: Entrant, held: Held, fresh: pd.DataFrame, tr
     chance = np.full(len(fresh), np.nan)
     if entrant.estimate is not None:
         every = np.ones(contest.problem.size, dtype=bool)
-        chance = contest.calibrated(entrant.estimate, every).chance(fresh)
+        chance = contest.calibrated(entrant.estimate, every).chance(fresh.to_numpy(float))
     arm = held.rule.choose(chance)
     budgets = np.array(BUDGETS, dtype=np.float64)
     accuracy = float(true[np.arange(arm.size), arm].mean())
