@@ -16,8 +16,8 @@ from tsbench.arms import Menu, Visits, charged, waited
 from tsbench.calibration import Calibration
 from tsbench.difficulty import Estimate, Kind, fitted, one_pass
 from tsbench.estimates import BEST, MAJORITY, ORACLE, WEIGHTED
-from tsbench.policies import Family, Rule, Seen, Tiers, binned, posterior, prices, uniform
-from tsbench.policy import Part
+from tsbench.policies import Family, Rule, Tiers, binned, posterior, prices, uniform
+from tsbench.policy import Part, digest
 from tsbench.savings import (
     ENOUGH,
     FIGURES,
@@ -444,9 +444,6 @@ class Contest:
             for b in range(len(held.rule.edges) + 1)
             if (bins == b).any()
         ]
-        base = uniform(self.bench.fixed)(
-            Seen(self.problem, score, self.menu.Z, self.menu.C), np.array([held.price])
-        )
         expected = {
             name: {end: float(row[name + tail]) for end, tail in  # type: ignore[arg-type]
                    (("value", ""), ("low", "_low"), ("high", "_high"))}
@@ -465,10 +462,12 @@ class Contest:
             calibration=calibration,
             edges=() if estimate is None else held.rule.edges,
             arms=tuple(arms),
-            fallback=self.menu.arms[base[0].arms[0]],
+            fallback=self.menu.arms[held.rule.arms[-1]],
             target=f"{goal.matched} of {goal.label}" if goal.matched != "value" else goal.label,
             problems=len(self.problems),
             fingerprint=self.fingerprint(),
+            baseline=None if goal.arm is None else self.menu.arms[goal.arm],
+            seen=tuple(digest(*str(name).rsplit("/", 1)) for name in self.problems.index),
             expected=expected,
             bins=tuple(each),
             remarks=tuple(filter(None, str(row["flags"]).split("; "))),

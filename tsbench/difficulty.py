@@ -50,7 +50,8 @@ class Estimate:
 def fitted(table: pd.DataFrame, right: Array, weight: Array, kind: Kind) -> Calibration:
     """Return the calibration of features (visits, features) to `right` in [0, 1], (visits,).
 
-    Visits are weighted by `weight` (visits,); those that lack a feature are left out. Without a usable one the chance is a constant.
+    Visits are weighted by `weight` (visits,); those that lack a feature are left out. Without a
+    usable one the chance is a constant.
     """
     known = table.notna().all(axis=1).to_numpy()
     X, y, w = table.to_numpy(float)[known], right[known], weight[known]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -39,10 +40,11 @@ class Part:
 
     `family` and `estimate` are how it chooses and what it looks at: `pilot` draws are made first,
     and `verifier` scores the first of them; `calibration` turns the features into a chance, None
-    where it looks at nothing. `arms` has an arm for each bin of `edges`, hardest first. `expected`
-    are figures with 95 % intervals (value, low, high), held out; `bins` is what each bin is
-    expected to come to. `target` says what it was fitted for, `problems` on how many, and
-    `remarks` what to know before it is used.
+    where it looks at nothing. `arms` has an arm for each bin of `edges`, hardest first. `baseline`
+    is the uniform budget that it replaces, and `seen` are digests of the problems that it was
+    fitted to (see `digest`). `expected` are figures with 95 % intervals (value, low, high), held
+    out; `bins` is what each bin comes to. `target` says what it was fitted for, `problems` on how
+    many, and `remarks` what to know before it is used.
     """
 
     task_class: str
@@ -58,6 +60,8 @@ class Part:
     target: str
     problems: int
     fingerprint: str
+    baseline: Arm | None = None
+    seen: tuple[str, ...] = ()
     expected: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     bins: tuple[Mapping[str, float], ...] = ()
     remarks: tuple[str, ...] = ()
@@ -157,6 +161,11 @@ def coded(features: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]
     return found
 
 
+def digest(task: str, problem_id: str) -> str:
+    """Return eight hex digits that stand for a problem."""
+    return hashlib.sha256(f"{task}/{problem_id}".encode()).hexdigest()[:8]
+
+
 def _arm(row: Mapping[str, Any]) -> Arm:
     return Arm(**row)
 
@@ -179,6 +188,8 @@ def _part(row: Mapping[str, Any]) -> Part:
         "arms": arms,
         "edges": edges,
         "fallback": _arm(row["fallback"]),
+        "baseline": row["baseline"] and _arm(row["baseline"]),
+        "seen": tuple(row["seen"]),
         "bins": tuple(row["bins"]),
         "remarks": tuple(row["remarks"]),
     }

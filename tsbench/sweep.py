@@ -163,11 +163,12 @@ class Sweep:
                     "model.api=chat)"
                 )
             verifier = getattr(strategy, "verifier", None)
-            if verifier is not None and verifier not in self.verifiers:
-                raise ValueError(
-                    f"strategy.verifier {verifier!r} is unknown; allowed: "
-                    f"{', '.join(self.verifiers)}"
-                )
+            for named in getattr(strategy, "verifiers", (verifier,)):
+                if named is not None and named not in self.verifiers:
+                    raise ValueError(
+                        f"strategy.verifier {named!r} is unknown; allowed: "
+                        f"{', '.join(self.verifiers)}"
+                    )
             if verifier is not None and compares(self.verifiers[verifier]) != compares(strategy):
                 fit = [n for n, v in self.verifiers.items() if compares(v) == compares(strategy)]
                 needs = "two replies compared" if compares(strategy) else "a score for each reply"
