@@ -147,7 +147,7 @@ def test_an_arm_that_a_name_does_not_make_must_be_given(tmp_path):
     path = with_arm(tmp_path, Arm("beam:p_true", 4, pooled=False))
     with pytest.raises(ValueError, match="arm beam:p_true @ 4, which its name does not make; give"):
         Routed(path)
-    beam = Beam(4, 4, 8, 32, "p_true")
+    beam = Beam(width=2, branching=2, steps=3, tokens=8, verifier="p_true")
     found = Routed(path, (beam,))
     assert found.continues
     assert found.verifiers == ()
