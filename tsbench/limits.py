@@ -148,7 +148,11 @@ def _reason(
 
 
 def _routing(table: pd.DataFrame, difficulty: pd.DataFrame) -> tuple[str, str]:
-    """Return whether routing saves at the first target of equal accuracy, and why not."""
+    """Return whether routing saves at the first target of equal accuracy, and why not.
+
+    It does where it spares some of the target's spend and loses less than LEAST, both by their
+    intervals, or where it saves on the best uniform budget.
+    """
     rows = table[table["matched"] == "accuracy"]
     rows = rows[rows["target"] == rows["target"].iloc[0]] if len(rows) else rows
     if rows.empty:
@@ -156,10 +160,15 @@ def _routing(table: pd.DataFrame, difficulty: pd.DataFrame) -> tuple[str, str]:
     routed = rows[rows["policy"] == ROUTED].iloc[0]
     bound = rows[rows["policy"] == BOUND].iloc[0]
     said = _share(routed)
+    by = routed["flags"].partition(";")[0].removeprefix("is ")
+    on = f" on {routed['estimate']}" if routed["estimate"] else ""
+    if routed["spared_low"] > 0.0 and routed["change_low"] > -LEAST:
+        change = f"{100 * routed['change']:+.1f} points"
+        ends = f"{100 * routed['change_low']:+.1f} to {100 * routed['change_high']:+.1f}"
+        spared = _share(routed, "spared")
+        return "yes", f"{by}{on} spares {spared} of {routed['target']}, at {change} ({ends})"
     if routed["saving_low"] > 0.0:
-        by = routed["flags"].partition(";")[0].removeprefix("is ")
-        on = f" on {routed['estimate']}" if routed["estimate"] else ""
-        return "yes", f"{by}{on} saves {said} of {routed['target']} at its accuracy"
+        return "yes", f"{by}{on} saves {said} of the best uniform budget of its accuracy"
     if bound["saving_high"] < 0.05:
         return "no", f"all problems want the same budget: an oracle would save {_share(bound)}"
     auc = difficulty["auc"].max() if len(difficulty) else np.nan
@@ -169,11 +178,10 @@ def _routing(table: pd.DataFrame, difficulty: pd.DataFrame) -> tuple[str, str]:
     return "cannot tell", f"the saving is {said}, an oracle's {_share(bound)}"
 
 
-def _share(row: pd.Series) -> str:
-    ends = "" if np.isnan(row["saving_low"]) else (
-        f" ({100 * row['saving_low']:.0f} to {100 * row['saving_high']:.0f})"
-    )  # fmt: skip
-    return f"{100 * row['saving']:.0f} %{ends}"
+def _share(row: pd.Series, name: str = "saving") -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    ends = "" if np.isnan(low) else f" ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{100 * row[name]:.0f} %{ends}"
 
 
 def limit_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:

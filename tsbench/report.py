@@ -106,6 +106,7 @@ class Run:
     difficulty: pd.DataFrame | None
     reliability: pd.DataFrame | None
     limits: pd.DataFrame | None
+    predictions: pd.DataFrame | None
     headroom: pd.DataFrame | None
     judges: pd.DataFrame | None
     judgements: pd.DataFrame | None
@@ -187,6 +188,7 @@ def read(folder: Path) -> Run:
         optional(folder / "difficulty.parquet"),
         optional(folder / "reliability.parquet"),
         optional(folder / "limits.parquet"),
+        optional(folder / "predictions.parquet"),
         optional(folder / "headroom.parquet"),
         optional(folder / "judges.parquet"),
         optional(folder / "judgements.parquet"),
@@ -278,6 +280,7 @@ def routed(run: Run, part: Part) -> dict[str, pd.DataFrame]:
     """Return the router's tables of a class, by name; nothing where none was fitted."""
     tables = {"routes": run.routes, "difficulty": run.difficulty}
     tables |= {"reliability": run.reliability, "limits": run.limits}
+    tables |= {"predictions": run.predictions}
     mine = {name: of_part(table, part) for name, table in tables.items()}
     return {name: rows for name, rows in mine.items() if len(rows)}
 

@@ -75,6 +75,8 @@ def section(tables: Tables, stem: str, images: Mapping[str, str]) -> str:
             )
         )
         said.append(policies_table(tables["routes"], target))
+    if "predictions" in tables:
+        said.append(predictions_table(tables["predictions"]))
     if f"{stem}-reliability" in images:
         caption = (
             "What each estimate claims, out of fold, against the share of passes that are right. A "
@@ -125,6 +127,37 @@ def policies_table(routes: pd.DataFrame, target: str) -> str:
         if row["flags"]
     )
     return table(POLICIES.format(target=target), head, rows, 6) + items(flags)
+
+
+def predictions_table(rows: pd.DataFrame) -> str:
+    """Return what the policy that was run was expected to come to, and what it came to."""
+    names = {
+        "accuracy": "accuracy",
+        "spend": words.AXES[str(rows["axis"].iloc[0])].unit,
+        "change": "points more than",
+        "spared": "spend spared of",
+    }
+    lines = []
+    for _, row in rows.iterrows():
+        figure, axis = str(row["figure"]), str(row["axis"])
+        said = words.change if figure == "change" else words.percent
+        cells = []
+        for name in ("predicted", "measured"):
+            value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+            if figure == "spend":
+                shown = [words.amount(v, axis, 3) for v in (value, low, high)]
+            else:
+                shown = [said(v) for v in (value, low, high)]
+            cells.append(td(shown[0], words.between(shown[1], shown[2])))
+        lines.append([th(names[figure], str(row["against"])), *cells, td(str(row["agrees"]))])
+    flags = dict.fromkeys(flag for flag in rows["flags"] if flag)
+    count = int(rows["n_problems"].iloc[0])
+    caption = (
+        f"The policy run live on {count:,} problems: what was expected of it when it was fitted, "
+        "held out, and what it came to, each with its 95 % interval. They agree where their "
+        "difference is within both."
+    )
+    return table(caption, ["figure", "predicted", "measured", "agrees"], lines, 3) + items(flags)
 
 
 def estimates_table(difficulty: pd.DataFrame) -> str:

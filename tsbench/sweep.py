@@ -14,7 +14,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from tsbench import judging, manifest, sandbox
+from tsbench import judging, manifest, problems, sandbox
 from tsbench.asks import Asks
 from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
@@ -259,6 +259,7 @@ class Sweep:
             jobs = Counter(job.label[:2] for job in queue(plan, self.replicates))
             progress.expect(fresh(queue(ones, self.replicates), asks), jobs)
             self.finish(folder, plan, model.served, served, [], box)
+            problems.keep(folder, (item.problem for _, items, _ in plan for item in items))
             done = await self.work(runner, plan, progress)
             for place, (task, items, strategies) in enumerate(plan):
                 if self.judge is not None and judging.is_judged(task):
