@@ -305,7 +305,12 @@ def savings(
 
 
 def _figures(found: list[Interval], beyond: float) -> Savings:
-    accuracy, spend, saving, gain, change, spared = found
+    """Return the figures, their ends within what is possible."""
+    ends = ((0.0, 1.0), (0.0, np.inf), (-np.inf, 1.0), (-1.0, 1.0), (-1.0, 1.0), (-np.inf, 1.0))
+    accuracy, spend, saving, gain, change, spared = (
+        Interval(v.value, max(v.low, low), min(v.high, high)) if np.isfinite(v.low) else v
+        for v, (low, high) in zip(found, ends, strict=True)
+    )
     return Savings(accuracy, spend, saving, gain, change, spared, beyond)
 
 
