@@ -250,6 +250,21 @@ def test_marks_have_no_order_and_are_as_long_as_the_mean_reply() -> None:
     assert one["length_ratio"] == pytest.approx(1.0)
 
 
+def test_a_judge_that_is_read_in_one_order_alone_grades_nobody() -> None:
+    study = Study(Q=10, n=2, repeats=2)
+    samples = study.samples.copy()
+    swapped = samples["params"].str.contains('"swapped": true')
+    samples.loc[swapped, ["score", "status"]] = [np.nan, "unparsed"]
+    samples["correct"] = np.nan
+    (found,) = judges(samples).to_dict("records")
+    assert (found["n_replies"], found["unread"]) == (0, 0.5)
+    assert not np.isnan(found["agreement"])
+    empty = ("position_bias", "consistency", "noise", "noise_share", "length_effect")
+    assert np.isnan([found[name] for name in empty]).all()
+    assert held_out(samples, study.outcomes).empty
+    assert judgements(samples, study.outcomes)["ungraded"].eq(1.0).all()
+
+
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(ValueError, match="samples have no column 'verifier'"):
         judges(Study(Q=2).samples.drop(columns="verifier"))

@@ -400,7 +400,53 @@ def test_a_verdict_that_the_store_has_not_leaves_its_reply_ungraded_in_a_regrade
     after = read_samples(tmp_path / "run").set_index("key")
     pd.testing.assert_series_equal(after["correct"], before)
     lost = after[(after["kind"] == "draw") & after["correct"].isna()]
-    assert lost["reason"].str.contains("not asked yet; sweep again to ask").all()
+    assert lost["reason"].str.startswith("judge: error: HTTP 400").all()
+
+
+def test_a_limit_ends_judging_and_what_is_not_asked_is_asked_the_next_time(
+    tsbench: Tsbench, endpoint: Endpoint, judge: Endpoint, tmp_path: Path
+) -> None:
+    call = words(endpoint, judge, "pairwise", "analyse=false", "judge.model.slots=1")
+    code, _, err = tsbench(*call, "limits.tokens=1000")
+    assert code == 3, err
+    assert 2 < judge.requests < 48
+    samples = read_samples(tmp_path / "run")
+    draws = samples[samples["kind"] == "draw"]
+    assert 0 < draws["correct"].isna().sum() < 24
+    reasons = draws["reason"][draws["correct"].isna()]
+    assert reasons.eq("judge: error: not asked yet; sweep again to ask").all()
+    code, _, err = tsbench(*call)
+    assert code == 0, err
+    assert judge.requests == 48
+    draws = read_samples(tmp_path / "run").query("kind == 'draw'")
+    assert draws["correct"].notna().all()
+
+
+def test_a_dry_run_counts_what_the_judge_would_be_asked(
+    tsbench: Tsbench, endpoint: Endpoint, judge: Endpoint
+) -> None:
+    call = words(endpoint, judge, "pairwise", "judge.repeats=3", "analyse=false")
+    code, said, err = tsbench(*call, "dry_run=true")
+    assert code == 0, err
+    (line,) = [line for line in said.splitlines() if "judge:pairwise" in line]
+    drawn, judged = 6 * 4, 6 * 4 * 2 * 3
+    found = [int(n) for n in re.findall(r"(?<!\S)\d+(?!\S)", line)]
+    assert found[:4] == [drawn + 6 + judged, 0, drawn, 6 + judged], line
+    code, _, err = tsbench(*call)
+    assert code == 0, err
+    assert (endpoint.requests, judge.requests) == (drawn + 6, judged)
+    code, said, err = tsbench(*call, "dry_run=true")
+    (line,) = [line for line in said.splitlines() if "judge:pairwise" in line]
+    assert [int(n) for n in re.findall(r"(?<!\S)\d+(?!\S)", line)][3] == 0, line
+
+
+def test_a_limit_of_dollars_needs_the_judge_s_price(
+    tsbench: Tsbench, endpoint: Endpoint, judge: Endpoint
+) -> None:
+    call = words(endpoint, judge, "rubric", "limits.dollars=1")
+    code, _, err = tsbench(*call, "model.dollars_in=1", "model.dollars_out=1")
+    assert code == 2
+    assert "limits.dollars=1 needs the price of m, which is unknown" in err
 
 
 def test_a_cut_reply_is_not_judged_and_a_cut_baseline_grades_nobody(

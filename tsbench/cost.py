@@ -27,6 +27,10 @@ class Price:
         """Whether dollars are."""
         return self.dollars_in is not None and self.dollars_out is not None
 
+    def row(self) -> dict[str, float | None]:
+        """Return its dollars by name."""
+        return {key: getattr(self, key) for key in DOLLARS}
+
     def flops(self, read: Any, cached: Any, made: Any) -> Any:
         """Return FLOPs: 2 N for each token generated, or read and not cached.
 
@@ -91,6 +95,12 @@ class PriceTable:
         if model.dollars_in is not None or model.dollars_out is not None:
             row = {"dollars_in": model.dollars_in, "dollars_out": model.dollars_out}
         return Price(params, *(row.get(key) for key in DOLLARS))
+
+
+def remembered(served: Mapping[str, Any], config: Mapping[str, Any]) -> Price:
+    """Return what a model's tokens cost, as a manifest has it; without a price there, by config."""
+    row = served.get("price") or config
+    return Price(served.get("params"), *(row.get(key) for key in DOLLARS))
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def judges(samples: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     (`_low`, `_high`) are 95 %, over problems. A verdict is from 0 to 1. Columns:
 
     - n_problems, n_replies and n_judgements that were judged; `unread`, the share of the judge's
-      answers that gave no verdict; `failed`, judgements without an answer.
+      answers that gave no verdict; `failed`, the times that the judge did not answer.
     - position_bias: P(the reply shown first wins) - 1/2, ties half, where replies were compared in
       both orders: from -1/2 to 1/2.
     - consistency: the share of comparisons with the same verdict on the reply in both orders, a
@@ -108,7 +108,7 @@ def judgements(samples: pd.DataFrame, outcomes: pd.DataFrame, *, seed: int = 0) 
     """
     rows = []
     for labels, group in groups(samples):
-        mine = all_of(plain(outcomes), labels)
+        mine = all_of(decoded(outcomes), labels)
         control = group.control(seed)
         for strategy, part in mine.groupby("strategy", sort=False):
             for budget, picks in group.picks(str(strategy), part):
@@ -131,7 +131,7 @@ def held_out(samples: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for labels, group in groups(samples):
-        mine = all_of(plain(outcomes), labels)
+        mine = all_of(decoded(outcomes), labels)
         budgets = mine.loc[mine["strategy"] == ORACLE, "budget"]
         for k, worth in group.held_out(int(budgets.max())) if len(budgets) else ():
             names = f"{labels['task']}/" + worth.index.astype(str)
@@ -143,14 +143,14 @@ def held_out(samples: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
 def groups(samples: pd.DataFrame) -> Iterator[tuple[dict[str, Any], Group]]:
     """Yield the judgements of each class, task, model and judge."""
     require(samples, READ, "samples")
-    samples = plain(samples)
+    samples = decoded(samples)
     asked = samples[samples["kind"] == "grade"].rename(columns={"verifier": "judge"})
     for names, verdicts in asked.groupby(LABELS, sort=False):
         labels = dict(zip(LABELS, names, strict=True))
         yield labels, Group.of(all_of(samples, labels), samples, verdicts)
 
 
-def plain(table: pd.DataFrame) -> pd.DataFrame:
+def decoded(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table whose columns of codes are the words that they stand for."""
     coded = table.select_dtypes("category").columns
     return table.astype(dict.fromkeys(coded, object))
@@ -254,7 +254,8 @@ class Group:
             return by_similarity
         if strategy.startswith(f"{BEST}:"):
             mine = self.marks[self.marks["verifier"] == strategy.partition(":")[2]]
-            return by_score(mine.drop_duplicates("of").set_index("of")["score"].astype(float))
+            marks = mine.drop_duplicates("of").set_index("of")["score"].astype(float)
+            return None if marks.empty else by_score(marks)
         return None
 
     def pooled(
@@ -373,17 +374,19 @@ def repeats(group: Group, seed: int) -> tuple[Interval, Interval, Interval]:
     if twice.empty:
         return NONE, NONE, NONE
     agreed = over_problems(twice["agreed"].groupby("problem_id").mean(), 0.0, 1.0)
-    spread = twice["var"].groupby("problem_id").mean()
+    spread = twice["var"].groupby("problem_id").mean().rename("spread")
     inverse = (1.0 / cells["size"]).groupby(["problem_id", "of"]).agg(["sum", "size"])
     inverse = (inverse["sum"] / inverse["size"] ** 2).groupby("problem_id").agg(["mean", "size"])
-    table = inverse.join(spread.rename("spread"), how="inner")
-    mean = group.replies.groupby("problem_id")["grade"].mean().reindex(table.index)
+    table = inverse.join(spread, how="inner")
+    table = table.join(group.replies.groupby("problem_id")["grade"].mean(), how="inner")
+    if table.empty:
+        return agreed, NONE, NONE
     noise = (table["spread"] * table["mean"]).to_numpy(float)
     of_mean = noise / table["size"].to_numpy(float)
     Q = len(table)
     weights = np.random.default_rng(seed).dirichlet(np.ones(Q), ROUNDS)
     weights = np.concatenate([np.full((1, Q), 1.0 / Q), weights])
-    grade = mean.to_numpy(float)
+    grade = table["grade"].to_numpy(float)
     variance = (weights @ grade**2 - (weights @ grade) ** 2) * (Q / max(Q - 1, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.minimum(weights @ of_mean / variance, 1.0)
@@ -403,7 +406,7 @@ def read_off(values: Array, problems: int) -> Interval:
     if problems < 2 or not np.isfinite(values[0]):
         return Interval(float(values[0]), np.nan, np.nan)
     low, high = np.nanquantile(values[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(values[0]), float(low), float(high))
+    return Interval(float(values[0]), min(float(low), values[0]), max(float(high), values[0]))
 
 
 def over_problems(values: pd.Series[float], least: float, most: float) -> Interval:

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from tsbench.asks import as_reply, oracle
 from tsbench.grading import columns
 from tsbench.judges import Judge
 from tsbench.judges.base import graded
 from tsbench.judges.baselines import OWN, baseline_of
-from tsbench.models.base import Model
+from tsbench.models.base import Model, Served
 from tsbench.recipe import remade
-from tsbench.runner import Runner, Stopped
+from tsbench.runner import Job
 from tsbench.store import SCHEMA, SCHEMA_VERSION, Row, Store
-from tsbench.types import Baseline, Grade, Grading, Item, Problem, Reply, Strategy, Task, Verifier
+from tsbench.strategies.base import rounds
+from tsbench.types import (
+    Baseline,
+    Draw,
+    Grade,
+    Grading,
+    Item,
+    Problem,
+    Reply,
+    Steps,
+    Strategy,
+    Task,
+    Verifier,
+)
 
+LAST = 1 << 20
+"""The place of a task's judgements, behind those of its strategies."""
+FILE = "file"
+"""The endpoint of replies that nobody was asked for."""
 READ = ("ok", "unparsed")
 """Statuses of a judgement that the judge answered."""
 UNREAD = "the verifier gave no score"
@@ -55,6 +72,8 @@ def check(
     if judge.model is None:
         raise ValueError("judge.model must be given: a judge is asked through a model of its own")
     for task, items, strategies in tasks:
+        if same(judge.model, model) and judge.baseline != OWN:
+            print(f"{task.name}: the judge is the swept model, which may favour its own replies")
         used = {getattr(strategy, "verifier", None) for strategy in strategies} - {None}
         for name in sorted(map(str, used)):
             if oracle(verifiers[name]):
@@ -82,133 +101,155 @@ def same(one: Model, other: Model) -> bool:
 
 
 @dataclass(frozen=True)
-class Judging:
-    """Grades a task's replies by a judge, through the runner that asked for them."""
+class Assess:
+    """Asks a judge about replies to one problem: an evaluation in the form of a strategy.
+
+    What it asks is no strategy's spend, and it picks nothing. `published` is the baseline's reply
+    where a file has it, and `reference` the reference answer that the judge is shown. Where the
+    baseline gave no whole reply there is nothing to compare with, and no judgement is asked.
+    """
 
     judge: Judge
-    runner: Runner
+    replies: tuple[Reply, ...]
+    reference: str | None = field(repr=False)
+    published: Reply | None = None
+    name: ClassVar[str] = "assess"
+    budget: ClassVar[int] = 0
+    rounds: ClassVar[int] = 2
 
-    async def grade(
-        self, task: Task, items: Sequence[Item], on_judged: Callable[[], None] = lambda: None
-    ) -> None:
-        """Ask for every judgement that the store has not, and grade each reply by its own.
-
-        A reply that the judge could not grade is tried again the next time; what it has answered
-        is not asked again, and what is not asked once the runner has stopped is left for then.
-        """
-        by_id = {item.problem.id: item for item in items}
-        mine = self.replies(task, items)
-        try:
-            against = await self.baselines(task, [by_id[i] for i in dict.fromkeys(ids(mine))])
-        except Stopped:
-            return
-        rows = iter(mine)
-
-        async def worker() -> None:
-            for row in rows:
-                item = by_id[row["problem_id"]]
-                reply, other = as_reply(row), against.get(item.problem.id)
-                try:
-                    grade = await self.verdict(task, item, reply, other)
-                except Stopped:
-                    return
-                write(self.runner.store, row, grade)
-                on_judged()
-
-        model = self.judge.model
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(model.slots if model else 1, len(mine))):
-                group.create_task(worker())
-        ungraded = [row for row in self.replies(task, items) if not row["graded"]]
-        if ungraded:
-            print(
-                f"{task.name}: {len(ungraded)} of {len(mine)} replies have no grade; the first: "
-                f"{ungraded[0]['reason']}"
-            )
-
-    def wanted(self, task: Task, items: Sequence[Item]) -> int:
-        """Return how many replies there are to judge."""
-        return len(self.replies(task, items))
-
-    def replies(self, task: Task, items: Sequence[Item]) -> list[Row]:
-        """Return the swept model's whole replies to these problems."""
-        asked, served = {item.problem.id for item in items}, self.runner.model.served
-        return [
-            row
-            for row in gradable(self.runner.store, task.name)
-            if row["problem_id"] in asked
-            and (row["model"], row["endpoint"]) == (served.model, served.endpoint)
-        ]
-
-    async def verdict(self, task: Task, item: Item, reply: Reply, against: Reply | None) -> Grade:
-        """Return the grade of one reply, `against` the baseline's where the judge compares."""
-        if against is not None and (why := unfit(against)):
-            return Grade(None, "error", why)
-        wanted = [(swapped, i) for swapped in self.judge.orders for i in range(self.judge.repeats)]
-        replies = await asyncio.gather(
-            *(
-                self.runner.reply(
-                    task,
-                    item.problem,
-                    Grading(reply, self.judge.name, against, reference_of(item), swapped),
-                    index,
-                )
-                for swapped, index in wanted
-            )
-        )
-        return graded([(order, said) for (order, _), said in zip(wanted, replies, strict=True)])
-
-    async def baselines(self, task: Task, items: Sequence[Item]) -> dict[str, Reply]:
-        """Return what each problem's replies are compared with, nothing where they are not."""
-        if self.judge.baseline is None:
-            return {}
-        problems = [item.problem for item in items]
+    def run(self, problem: Problem) -> Steps:
+        """Yield the baseline's draw, where it is the model's own, and then every judgement."""
+        against = self.published
         if self.judge.baseline == OWN:
-            drawn = [self.runner.reply(task, problem, Baseline(), 0) for problem in problems]
-            made = await asyncio.gather(*drawn)
-            return {problem.id: reply for problem, reply in zip(problems, made, strict=True)}
-        texts = baseline_of(self.judge.baseline, task.name, [problem.id for problem in problems])
-        return {problem.id: self.published(problem, texts[problem.id]) for problem in problems}
+            (against,) = yield [Baseline()]
+        if against is None or against.status == "ok":
+            yield [
+                Grading(reply, self.judge.name, against, self.reference, swapped)
+                for reply in self.replies
+                for swapped in self.judge.orders
+                for _ in range(self.judge.repeats)
+            ]
+        return None
 
-    def published(self, problem: Problem, text: str) -> Reply:
-        """Return a reply out of a file, which the store keeps, so that it says what was judged."""
-        whole = json.dumps([problem.task, problem.id, text])
+
+@dataclass(frozen=True)
+class Assessed:
+    """A strategy, and then the judge on every whole reply that it was given: for a forecast."""
+
+    strategy: Strategy
+    judge: Judge
+    reference: str | None = field(repr=False)
+    published: Reply | None = None
+    name: ClassVar[str] = "assessed"
+    budget: ClassVar[int] = 0
+
+    @property
+    def rounds(self) -> int:
+        """The most lists of asks."""
+        return rounds(self.strategy) + Assess.rounds
+
+    def run(self, problem: Problem) -> Steps:
+        """Yield what the strategy asks, and then the judgements."""
+        given: dict[str, Reply] = {}
+        steps = self.strategy.run(problem)
+        with suppress(StopIteration):
+            asks = next(steps)
+            while True:
+                replies = yield asks
+                for ask, reply in zip(asks, replies, strict=True):
+                    if isinstance(ask, Draw) and not ask.partial and reply.answer is not None:
+                        given[reply.key] = reply
+                asks = steps.send(replies)
+        if given:
+            whole = tuple(given.values())
+            yield from Assess(self.judge, whole, self.reference, self.published).run(problem)
+        return None
+
+
+def foreseen(judge: Judge, items: Sequence[Item], jobs: Iterable[Job]) -> Iterator[Job]:
+    """Yield jobs of one task with the judgements of what they draw, under one label."""
+    by_id = {item.problem.id: item for item in items}
+    published = published_of(judge, [item.problem for item in items])
+    for job in jobs:
+        item = by_id[job.problem.id]
+        strategy = Assessed(job.strategy, judge, reference_of(item), published.get(job.problem.id))
+        yield replace(job, strategy=strategy, label=(job.label[0], LAST, job.label[2]))
+
+
+def assessments(
+    judge: Judge, task: Task, items: Sequence[Item], store: Store, run: str, served: Served
+) -> list[Job]:
+    """Return a job a problem: the judgements of the swept model's whole replies to it.
+
+    Replies out of a baseline's file are put into the store, so that it says what was judged.
+    """
+    by_id = {item.problem.id: item for item in items}
+    found: dict[str, list[Reply]] = {}
+    for row in gradable(store, task.name):
+        ours = (row["model"], row["endpoint"]) == (served.model, served.endpoint)
+        if ours and row["problem_id"] in by_id:
+            found.setdefault(row["problem_id"], []).append(as_reply(row))
+    published = published_of(judge, [by_id[problem_id].problem for problem_id in found])
+    jobs = []
+    for problem_id, replies in found.items():
+        item, against = by_id[problem_id], published.get(problem_id)
+        if against is not None and store.answered(against.key) is None:
+            store.put(published_row(item.problem, against, run, served.model))
+        strategy = Assess(judge, tuple(replies), reference_of(item), against)
+        jobs.append(Job(task, item.problem, strategy))
+    return jobs
+
+
+def most(judge: Judge, jobs: Sequence[Job]) -> int:
+    """Return the most asks of any of these assessments."""
+    sizes = [len(job.strategy.replies) for job in jobs if isinstance(job.strategy, Assess)]
+    return 1 + max(sizes, default=0) * len(judge.orders) * judge.repeats
+
+
+def published_of(judge: Judge, problems: Sequence[Problem]) -> dict[str, Reply]:
+    """Return the replies of a baseline that is a file by problem; nothing of any other."""
+    if judge.baseline in (None, OWN) or not problems:
+        return {}
+    ids = [problem.id for problem in problems]
+    texts = baseline_of(str(judge.baseline), problems[0].task, ids)
+    found = {}
+    for problem in problems:
+        whole = json.dumps([problem.task, problem.id, texts[problem.id]])
         key = hashlib.sha256(whole.encode()).hexdigest()[:32]
-        if self.runner.store.answered(key) is None:
-            self.runner.store.put(self.row(problem, key, text))
-        return as_reply(self.runner.store.answered(key) or {})
+        found[problem.id] = Reply(key, texts[problem.id])
+    return found
 
-    def row(self, problem: Problem, key: str, text: str) -> Row:
-        """Return the row of a reply that nobody was asked for."""
-        return {
-            "key": key,
-            "run": self.runner.run,
-            "task_class": problem.task_class,
-            "task": problem.task,
-            "problem_id": problem.id,
-            "stratum": problem.stratum,
-            "model": self.runner.model.served.model,
-            "served_model": None,
-            "endpoint": "file",
-            "kind": Baseline.kind,
-            "index": 0,
-            "params": json.dumps({"baseline": True}),
-            "partial": False,
-            "thinking_kind": "none",
-            "text": text,
-            "status": "ok",
-            "finish": "stop",
-            "prompt_tokens": 0,
-            "cached_tokens": 0,
-            "completion_tokens": 0,
-            "reasoning_tokens": 0,
-            "counted_by": "none",
-            "seconds": 0.0,
-            "started": time.time(),
-            "attempts": 0,
-            "graded": True,
-            "schema_version": SCHEMA_VERSION,
-        }
+
+def published_row(problem: Problem, reply: Reply, run: str, model: str) -> Row:
+    """Return the row of a reply that nobody was asked for."""
+    return {
+        "key": reply.key,
+        "run": run,
+        "task_class": problem.task_class,
+        "task": problem.task,
+        "problem_id": problem.id,
+        "stratum": problem.stratum,
+        "model": model,
+        "endpoint": FILE,
+        "kind": Baseline.kind,
+        "index": 0,
+        "params": json.dumps({"baseline": True}),
+        "partial": False,
+        "thinking_kind": "none",
+        "text": reply.text,
+        "status": "ok",
+        "finish": "stop",
+        "prompt_tokens": 0,
+        "cached_tokens": 0,
+        "completion_tokens": 0,
+        "reasoning_tokens": 0,
+        "counted_by": "none",
+        "seconds": 0.0,
+        "started": time.time(),
+        "attempts": 0,
+        "graded": True,
+        "schema_version": SCHEMA_VERSION,
+    }
 
 
 def gradable(store: Store, task: str) -> list[Row]:
@@ -242,36 +283,70 @@ def remembered(judge: Judge) -> dict[str, Any]:
     }
 
 
+def grade(judge: Judge, endpoint: str, task: str, store: Store) -> None:
+    """Grade a task's replies by the verdicts in the store, and say aloud how many have no grade.
+
+    A reply that the judge could not grade is tried again the next time.
+    """
+    grades = again(judge, endpoint, task, store)
+    for row in gradable(store, task):
+        write(store, row, grades[row["key"]])
+    ungraded = [each for each in grades.values() if each.correct is None]
+    if ungraded:
+        print(
+            f"{task}: {len(ungraded)} of {len(grades)} replies have no grade; the first: "
+            f"{ungraded[0].reason}"
+        )
+
+
 def again(judge: Judge, endpoint: str, task: str, store: Store) -> dict[str, Grade]:
     """Read every stored verdict on a task's replies anew; return the grades by reply.
 
     `endpoint` is where the judge's model was asked. A verdict that the store has not leaves its
     reply without a grade; a sweep asks for it.
     """
-    asked = [(swapped, i) for swapped in judge.orders for i in range(judge.repeats)]
+    places = [(swapped, i) for swapped in judge.orders for i in range(judge.repeats)]
     found: dict[str, dict[tuple[bool, int], Reply]] = {}
-    every = store.rows(SCHEMA.names)
-    for row in [row for row in every if row["task"] == task and row["kind"] == Grading.kind]:
-        params = json.loads(row["params"])
-        mine = (row["verifier"], row["endpoint"], params["verifier"])
-        if mine != (judge.name, endpoint, repr(judge)) or row["status"] not in READ:
-            continue
-        score = judge.read(row["text"], swapped=params["swapped"])
-        new = {"score": score, "status": "unparsed" if score is None else "ok"}
-        if any(row[column] != value for column, value in new.items()):
-            store.update(row["key"], {**new, "reason": None if score is not None else UNREAD})
-        said = replace(as_reply(row), score=score, status="unparsed" if score is None else "ok")
-        found.setdefault(row["of"], {})[params["swapped"], row["index"]] = said
-    return {
-        row["key"]: graded([(place[0], verdicts.get(place, UNASKED)) for place in asked])
-        for row in gradable(store, task)
-        for verdicts in [found.get(row["key"], {})]
-    }
+    baselines: dict[tuple[str, ...], Reply] = {}
+    for row in store.rows(SCHEMA.names):
+        if row["task"] == task and row["kind"] == Baseline.kind and row["endpoint"] != FILE:
+            baselines.setdefault(drawn_by(row), as_reply(row))
+        if row["task"] == task and row["kind"] == Grading.kind:
+            params = json.loads(row["params"])
+            if (row["verifier"], row["endpoint"], params["verifier"]) == (
+                *(judge.name, endpoint),
+                repr(judge),
+            ):
+                verdict = reread(judge, row, swapped=params["swapped"], store=store)
+                place = params["swapped"], row["index"]
+                known = found.setdefault(row["of"], {})
+                if place not in known or verdict.status in READ:
+                    known[place] = verdict
+    grades = {}
+    for row in gradable(store, task):
+        verdicts, against = found.get(row["key"], {}), baselines.get(drawn_by(row))
+        if judge.baseline == OWN and against is not None and (why := unfit(against)):
+            grades[row["key"]] = Grade(None, "error", why)
+        else:
+            said = [(place[0], verdicts.get(place, UNASKED)) for place in places]
+            grades[row["key"]] = graded(said)
+    return grades
 
 
-def ids(rows: Iterable[Row]) -> Iterable[str]:
-    """Yield the problem of each row."""
-    return (row["problem_id"] for row in rows)
+def drawn_by(row: Row) -> tuple[str, ...]:
+    """Return the problem of a reply, and who answered it."""
+    return (row["problem_id"], row["model"], row["endpoint"])
+
+
+def reread(judge: Judge, row: Row, *, swapped: bool, store: Store) -> Reply:
+    """Return a stored verdict as it is read now, which the store is told where it is news."""
+    if row["status"] not in READ:
+        return as_reply(row)
+    score = judge.read(row["text"], swapped=swapped)
+    new = {"score": score, "status": "unparsed" if score is None else "ok"}
+    if any(row[column] != value for column, value in new.items()):
+        store.update(row["key"], {**new, "reason": None if score is not None else UNREAD})
+    return replace(as_reply(row), score=score, status="unparsed" if score is None else "ok")
 
 
 def reference_of(item: Item) -> str | None:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from tsbench import manifest, plots, route_page, words
 from tsbench.cells import ALL
 from tsbench.compositions import Grid, grids, leading
-from tsbench.cost import Price
+from tsbench.cost import Price, remembered
 from tsbench.findings import Pick, converted, delta, headline, pick, support
 from tsbench.heatmap import heatmap
 from tsbench.judge_tables import graded_note, headroom_table, judges_table, rates_table
@@ -891,7 +891,7 @@ def costs_of(
     for price in dict.fromkeys(prices):
         mine = np.array([each == price for each in prices])
         flops[mine] = price.flops(read[mine], cached[mine], made[mine])
-        dollars[mine] = price.dollars(read[mine], made[mine])
+        dollars[mine] = price.dollars(read[mine], made[mine], cached[mine])
     return flops, dollars
 
 
@@ -910,13 +910,11 @@ def prices(run: Run) -> dict[str, Price]:
     found = {}
     for name, served in run.manifest.get("models", {}).items():
         config: Mapping[str, Any] = next((c for c in configs if c.get("name") == name), {})
-        found[str(name)] = Price(
-            served.get("params"), config.get("dollars_in"), config.get("dollars_out")
-        )
+        found[str(name)] = remembered(served, config)
     for task in run.manifest.get("tasks", {}).values():
         if judge := task.get("judge"):
-            params = run.manifest.get("judges", {}).get(judge["name"], {}).get("params")
-            found[judge["name"]] = Price(params, judge["dollars_in"], judge["dollars_out"])
+            served = run.manifest.get("judges", {}).get(judge["name"], {})
+            found[judge["name"]] = remembered(served, judge)
     return found
 
 

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
 
-from tsbench import judging, manifest, problems, sandbox
+from tsbench import judging, manifest, problems, processes, sandbox
 from tsbench.asks import Asks
 from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
@@ -89,6 +90,8 @@ class Sweep:
         self.check_prices(plan)
         if self.dry_run:
             print(self.forecast(folder, plan).text())
+            if self.judge is not None:
+                print(f"What the judge {self.judge.name} is asked for grades is not in it.")
             return
         box = probed([task for task, _, _ in plan])
         self.end(asyncio.run(self.ask(folder, plan, box)))
@@ -103,13 +106,27 @@ class Sweep:
         judges = {name: identity(judge, None) for name, judge in self.judges().items()}
         slots = {judges[name].served: judge.slots for name, judge in self.judges().items()}
         return forecast(
-            queue(plan, self.replicates),
-            lambda job: f"{job.task.name} · {labelled(plan[job.label[0]][2][job.label[1]])}",
-            Asks(model, self.verifiers, judges, self.seed),
+            chain(queue(plan, self.replicates), self.foreseen(plan)),
+            lambda job: f"{job.task.name} · {self.named(plan, job)}",
+            Asks(model, self.referees(), judges, self.seed),
             stored(folder),
             self.prices(model.served, {name: judge.served for name, judge in judges.items()}),
             {**slots, model.served: self.model.slots},
         )
+
+    def foreseen(self, plan: Plan) -> Iterator[Job]:
+        """Yield what the judge would be asked, by what is drawn."""
+        for place, (task, items, _) in enumerate(plan):
+            if self.judge is not None and judging.is_judged(task):
+                jobs = [job for job in queue(plan, self.replicates) if job.label[0] == place]
+                yield from judging.foreseen(self.judge, items, jobs)
+
+    def named(self, plan: Plan, job: Job) -> str:
+        """Return what a line of the forecast is called."""
+        task, strategy, _ = job.label
+        if strategy == judging.LAST and self.judge is not None:
+            return self.judge.name
+        return labelled(plan[task][2][strategy])
 
     def end(self, halt: Halt) -> None:
         """Raise Halted where the sweep was ended before its end."""
@@ -191,6 +208,7 @@ class Sweep:
         if self.limits.dollars is None:
             return
         used = {getattr(s, "verifier", None) for _, _, strategies in plan for s in strategies}
+        used |= {self.judge.name} if self.judge else set()
         judges = [model for name, model in self.judges().items() if name in used]
         for model in (self.model, *judges):
             if not self.price.of(None, model).known:
@@ -243,7 +261,7 @@ class Sweep:
             runner = Runner(
                 model,
                 store,
-                {**self.verifiers, **({self.judge.name: self.judge} if self.judge else {})},
+                self.referees(),
                 run=self.run,
                 seed=self.seed,
                 slots=self.model.slots,
@@ -254,16 +272,17 @@ class Sweep:
             )
             halt.stops(runner.stop)
             stack.enter_context(hours(halt, self.limits))
-            asks = Asks(model, self.verifiers, judges, self.seed)
+            asks = Asks(model, self.referees(), judges, self.seed)
             ones = [(task, items[:1], strategies) for task, items, strategies in plan]
             jobs = Counter(job.label[:2] for job in queue(plan, self.replicates))
             progress.expect(fresh(queue(ones, self.replicates), asks), jobs)
             self.finish(folder, plan, model.served, served, [], box)
             problems.keep(folder, (item.problem for _, items, _ in plan for item in items))
+            processes.begin()
             done = await self.work(runner, plan, progress)
             for place, (task, items, strategies) in enumerate(plan):
                 if self.judge is not None and judging.is_judged(task):
-                    await judging.Judging(self.judge, runner).grade(task, items)
+                    await self.assess(runner, progress, task, items)
                 elif not halt.by_signal:
                     await asyncio.to_thread(
                         grade, task, items, store, self.jobs, lambda: halt.by_signal
@@ -275,6 +294,17 @@ class Sweep:
             call = {"started": began, "seconds": seconds, "calls": runner.calls}
             self.finish(folder, plan, model.served, served, [call], box)
         progress.summary()
+
+    async def assess(
+        self, runner: Runner, progress: Progress, task: Task, items: Sequence[Item]
+    ) -> None:
+        """Ask the judge about every reply to a task, and grade them by what it said."""
+        assert self.judge is not None
+        judge, store = self.judge, runner.store
+        jobs = judging.assessments(judge, task, items, store, self.run, runner.model.served)
+        progress.expect({task.name: judging.most(judge, jobs)}, {task.name: len(jobs)})
+        await runner.work(jobs, lambda job, outcomes: progress.solved(task.name))
+        judging.grade(judge, runner.judges[judge.name].served.endpoint, task.name, store)
 
     async def work(
         self, runner: Runner, plan: Plan, progress: Progress
@@ -294,6 +324,10 @@ class Sweep:
             place: [outcome for problem in sorted(done) for outcome in done[problem]]
             for place, done in found.items()
         }
+
+    def referees(self) -> dict[str, Verifier]:
+        """Return whatever is asked about replies: the verifiers and the judge, by name."""
+        return {**self.verifiers, **({self.judge.name: self.judge} if self.judge else {})}
 
     def judges(self) -> dict[str, Model]:
         """Return the models of the verifiers that have one of their own, and of the judge."""
@@ -355,16 +389,19 @@ class Sweep:
     ) -> None:
         """Write the manifest: what is run, with what, and what this call asked."""
         jobs = dict(self.job(task, s) for task, _, strategies in plan for s in strategies)
+        prices = self.prices(served, judges)
+        priced = {each: {**asdict(each), "price": prices[each].row()} for each in prices}
         with manifest.changing(folder) as known:
             tasks = {task.name: self.made(known, task, len(items)) for task, items, _ in plan}
             known |= {
                 "schema_version": 1,
                 "versions": manifest.versions(),
-                "models": {**known.get("models", {}), served.model: asdict(served)},
+                "models": {**known.get("models", {}), served.model: priced[served]},
                 "judges": {
                     **known.get("judges", {}),
-                    **{name: asdict(judge) for name, judge in judges.items()},
+                    **{name: priced[judge] for name, judge in judges.items()},
                 },
+                "price_table": {"date": self.price.date, "source": self.price.source},
                 "jobs": {**known.get("jobs", {}), **jobs},
                 "tasks": {**known.get("tasks", {}), **tasks},
                 "sandbox": box or known.get("sandbox"),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from tsbench.arm import ADAPTIVE, GRADE, SINGLE, VERIFIED, Arm
 from tsbench.calibration import agreement_features, prompt_features
-from tsbench.policy import Part, Policy
+from tsbench.policy import Choice, Part, Policy
 from tsbench.strategies.base import answered, best, rounds
 from tsbench.strategies.budget import Forced, Prompted, Truncated
 from tsbench.strategies.select import BestOf, MinimumBayesRisk
@@ -92,11 +92,17 @@ class Routed:
 
     def run(self, problem: Problem) -> Steps:
         """Yield the pilot, a judge of its first draw where one is needed, then the arm's asks."""
+        return (yield from self.told(problem, lambda choice: None))
+
+    def told(self, problem: Problem, tell: Callable[[Choice], None]) -> Steps:
+        """Run, and `tell` which arm was chosen, as soon as it is."""
         part = self.loaded.part(problem.task_class)
+        pilot, marks = ([], {}) if part is None else (yield from looked(part))
         if part is None:
-            return (yield from carried_on(self.loaded.fallback, [], {}, problem, self.others))
-        pilot, marks = yield from looked(part)
-        choice = part.choose(features(part, problem, pilot, marks))
+            choice = self.loaded.choose({"task_class": problem.task_class})
+        else:
+            choice = part.choose(features(part, problem, pilot, marks))
+        tell(choice)
         return (yield from carried_on(choice.arm, pilot, marks, problem, self.others))
 
 
