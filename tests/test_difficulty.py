@@ -119,6 +119,9 @@ def test_every_estimate_that_can_be_made_is_made_and_knows_its_pilot():
         "first draw": 1, "judge judge": 1, "agreement of 2": 2, "agreement of 4": 4,
         "solved of 2": 2, "solved of 4": 4, "all with 1": 1, "all with 2": 2, "all with 4": 4,
     }  # fmt: skip
+    fewer = estimates(frame, visits, ["mine"], (2, 4), ["prompt", "judge", "first draw"])
+    assert not {"prompt", "judge judge", "first draw"} & {e.name for e in fewer}
+    assert not any("prompt" in c for e in fewer for c in e.table)
     assert list(found["first draw"].table) == ["first_logprob"]
     assert found["judge judge"].verifier == "judge"
     assert {"mine", "first_logprob", "agreement", "solved"} <= set(found["all with 4"].table)

@@ -195,6 +195,7 @@ def test_the_report_of_a_routed_run_has_its_router(tmp_path):
         ({"run": "a", "targets": []}, "targets is empty"),
         ({"run": "a", "pilots": [0]}, "pilots is \\[0\\]"),
         ({"run": "a", "difficulty": "level"}, "difficulty is 'level'; give a list"),
+        ({"run": "a", "without": ["levels"]}, "without has 'levels'; allowed are prompt, level"),
         ({"run": "a", "value": 0.0}, "value is 0.0; allowed is above 0"),
         ({"run": "a", "qps": 3.0}, "qps and capacity go together"),
     ],

@@ -28,6 +28,8 @@ SHARED = 0.9
 """A feature is used where this share of visits has it."""
 LEVELS = 12
 """The most values of a column of words that each become a feature."""
+KINDS = ("prompt", "level", "first draw", "judge", "agreement", "solved")
+"""Kinds of estimates that can be left out; what is given is always tried."""
 BINS = 10
 """Bins of equal width that calibration is read in."""
 LEVEL = 0.95
@@ -103,7 +105,11 @@ def coded(column: pd.Series[Any], name: str) -> pd.DataFrame:
 
 
 def estimates(
-    problems: pd.DataFrame, visits: Visits | None, columns: Sequence[str], pilots: Sequence[int]
+    problems: pd.DataFrame,
+    visits: Visits | None,
+    columns: Sequence[str],
+    pilots: Sequence[int],
+    without: Sequence[str] = (),
 ) -> list[Estimate]:
     """Return every estimate that can be made, the cheapest first; see `Estimate`.
 
@@ -111,6 +117,7 @@ def estimates(
     declared difficulty, by problem; "first draw" is its mean log-probability, self-certainty and
     length; "judge V" is verifier V's score of it; "agreement of m" is that of m pilot draws, and
     "solved of m" what share of them a grade known at once accepts. "all with m" is all of these.
+    Kinds in `without` are left out.
     """
     problem = np.arange(len(problems)) if visits is None else visits.problem
     free: dict[str, pd.DataFrame] = {}
@@ -122,9 +129,11 @@ def estimates(
     if columns:
         parts = [coded(problems[name], name).reset_index(drop=True) for name in columns]
         free["given"] = pd.concat(parts, axis=1)
+    free = {name: table for name, table in free.items() if name not in without}
     plain = {name: _useful(t.reset_index(drop=True).iloc[problem]) for name, t in free.items()}
     found = [Estimate(name, table) for name, table in plain.items()]
     made = _of_draws(visits, pilots) if visits is not None else []
+    made = [e for e in made if not any(e.name.startswith(kind) for kind in without)]
     found += made
     firsts = [e for e in made if e.pilot == 1 and e.verifier is None]
     for pilot in dict.fromkeys(e.pilot for e in made):

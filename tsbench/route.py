@@ -23,7 +23,7 @@ from tsbench.arms import Visits, joined, others, pooled
 from tsbench.cells import ALL, Cells, cells_of_outcomes
 from tsbench.contest import BOUND, ROUTED, Contest, Economy
 from tsbench.cost import Price, Prices
-from tsbench.difficulty import estimates, measured
+from tsbench.difficulty import KINDS, estimates, measured
 from tsbench.estimates import MAJORITY, ORACLE
 from tsbench.fit import batches, checked_outcomes
 from tsbench.limits import limit_table, limits
@@ -51,8 +51,8 @@ class Route:
     `tsbench.fit.Fit`. `axis` is the spend that is saved. `targets` are uniform budgets whose
     accuracy, and whose spend, every policy is fitted to; policy.json has the one for the first
     target's accuracy, or for `value` and limits where those are given. `difficulty` names columns
-    of the table that say how hard a problem is, `pilots` are numbers of pilot draws. `grade_known`
-    says that a draw's grade is known when it is made. `value` is what a right answer is worth in
+    of the table that say how hard a problem is, `pilots` are numbers of pilot draws, `without` are
+    kinds of estimates not to use, since whoever applies the policy lacks them. `grade_known` says that a draw's grade is known when it is made. `value` is what a right answer is worth in
     units of `price`, the price of one unit of the axis; `latency` the seconds within which 95 % of
     problems must be done; `qps` the requests a second and `capacity` the units of the axis a second
     that there are for them. `out` is the folder for the results: by default the run's own, else
@@ -68,6 +68,7 @@ class Route:
     targets: Sequence[int] = (8, 32)
     difficulty: Sequence[str] = ()
     pilots: Sequence[int] = (2, 4, 8)
+    without: Sequence[str] = ()
     calibration: str = "logistic"
     blank: str = "drop"
     scored_by: str | None = None
@@ -102,6 +103,9 @@ class Route:
             raise ValueError("targets is empty; give a uniform budget to be matched.")
         if isinstance(self.difficulty, str):
             raise ValueError(f"difficulty is {self.difficulty!r}; give a list of columns.")
+        for name in self.without:
+            if name not in KINDS:
+                raise ValueError(f"without has {name!r}; allowed are {', '.join(KINDS)}.")
         for name in ("value", "price", "latency", "qps", "capacity"):
             number = getattr(self, name)
             if number is not None and not number > 0.0:
@@ -187,7 +191,7 @@ class Route:
             pool = pool.at(kept)
             visits = Visits.of(pool, self.seed)
             menu = joined(pooled(visits, tuple(self.targets)), visits.problem, extra)
-            found = estimates(pool.problems, visits, self.difficulty, self.pilots)
+            found = estimates(pool.problems, visits, self.difficulty, self.pilots, self.without)
             yield (
                 self.contest(task_class, model, axis, pool.problems, visits, menu, found),
                 pool.right.max(axis=1),
@@ -274,7 +278,7 @@ class Route:
             labels = [c for c in ("stratum", "cluster", "prompt", *self.difficulty) if c in table]
             problems = first.set_index("name")[labels].reindex(every[kept])
             menu = joined(None, np.arange(kept.size), rest)
-            found = estimates(problems, None, self.difficulty, self.pilots)
+            found = estimates(problems, None, self.difficulty, self.pilots, self.without)
             oracle, top = mine.get((task_class, ALL, model, ORACLE)), None
             if oracle is not None:
                 rows = oracle.problems.get_indexer(every[kept])
