@@ -52,8 +52,9 @@ class Route:
     accuracy, and whose spend, every policy is fitted to; policy.json has the one for the first
     target's accuracy, or for `value` and limits where those are given. `difficulty` names columns
     of the table that say how hard a problem is, `pilots` are numbers of pilot draws, `without` are
-    kinds of estimates not to use, since whoever applies the policy lacks them. `grade_known` says that a draw's grade is known when it is made. `value` is what a right answer is worth in
-    units of `price`, the price of one unit of the axis; `latency` the seconds within which 95 % of
+    kinds of estimates not to use, since whoever applies the policy lacks them. `grade_known` says
+    that a draw's grade is known when it is made. `value` is what a right answer is worth in units
+    of `price`, the price of one unit of the axis; `latency` the seconds within which 95 % of
     problems must be done; `qps` the requests a second and `capacity` the units of the axis a second
     that there are for them. `out` is the folder for the results: by default the run's own, else
     runs/route.
