@@ -16,7 +16,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from tsbench import judging, manifest, problems, processes, sandbox
+from tsbench import judging, kernels, manifest, problems, processes, sandbox
 from tsbench.asks import Asks
 from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
@@ -281,6 +281,7 @@ class Sweep:
             gc.freeze()  # what is loaded by now need not be walked again and again
             stack.callback(gc.unfreeze)
             done = await self.work(runner, plan, progress)
+            loading = asyncio.create_task(asyncio.to_thread(kernels.begin))
             for place, (task, items, strategies) in enumerate(plan):
                 if self.judge is not None and judging.is_judged(task):
                     await self.assess(runner, progress, task, items)
@@ -288,6 +289,7 @@ class Sweep:
                     await asyncio.to_thread(
                         grade, task, items, store, self.jobs, lambda: halt.by_signal
                     )
+                await loading
                 if not halt.by_signal:
                     ran = [(s, done.get((place, i), [])) for i, s in enumerate(strategies)]
                     self.record(folder, task, items, store, ran, model.served, served)
