@@ -15,10 +15,12 @@ TITLES = {"gsm8k": "GSM8K", "humaneval": "HumanEval", "mbpp": "MBPP", "ifeval": 
 def test_every_benchmark_stands_there_with_its_accuracy_and_its_statuses(name, title):
     accuracies, statuses = (line for line in LINES if line.startswith(f"| {title} |"))
     curves = pd.read_parquet(RECORDED / name / "curves.parquet").query("stratum == 'all'")
-    for _strategy, _budget in (("pass@k", 1), ("pass@k", 8), ("maj@k", 8)):
-        for row in curves.query("strategy == @strategy and budget == @budget").itertuples():
-            said = f"{100 * row.accuracy:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
-            assert f"| {said} |" in accuracies
+    ends = [("pass@k", 1), ("pass@k", 8), ("maj@k", 8)]
+    said = [row for row in curves.itertuples() if (row.strategy, row.budget) in ends]
+    assert len(said) >= 2
+    for row in said:
+        cell = f"{100 * row.accuracy:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        assert f"| {cell} |" in accuracies
     counts = pd.read_parquet(RECORDED / name / "statuses.parquet").set_index("status")
     draws, cut = counts["draws"].sum(), counts["draws"]["truncated"]
     assert (
