@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tsbench import prefixes
 from tsbench.arm import GRADE, Arm
-from tsbench.arms import Pool, Visits, budgets, charged, joined, pooled, waited
+from tsbench.arms import Pool, Visits, accepting, budgets, charged, joined, pooled, waited
 from tsbench.pool import best_of, majority
 from tsbench.replay import replay
 from tsbench.strategies import AdaptiveVote
@@ -185,6 +185,13 @@ def test_the_pilot_takes_its_time():
     assert wait[:, column(menu, "single", 1)] == pytest.approx(first)
     late = column(menu, "maj@k", 8)
     assert wait[:, late] == pytest.approx(first + menu.seconds[:, late])
+
+
+def test_a_verifier_accepts_from_its_quantiles_on_and_at_its_verdict():
+    assert accepting(np.array([[0.0] * 99 + [1.0], [0.0] * 99 + [1.0]])).tolist() == [1.0]
+    assert accepting(np.arange(100.0)).tolist() == [50.0, 75.0, 90.0, 97.0]
+    assert accepting(np.full(3, 0.5)).tolist() == []
+    assert accepting(np.full(3, np.nan)).tolist() == []
 
 
 def test_budgets_are_two_to_a_doubling_with_the_last_and_those_asked_for():

@@ -22,7 +22,7 @@ Counts = NDArray[np.int64]
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99)
 """How sure of its leader a vote is when it stops."""
 CAPS = (8, 32)
-"""The most draws of a rule that stops early, and as many as there are."""
+"""The most draws of a rule that stops early, besides those asked for and all that there are."""
 ACCEPTED = (0.5, 0.75, 0.9, 0.97)
 """Quantiles of a verifier's scores at which it accepts a draw."""
 BUDGETS = 6
@@ -176,7 +176,7 @@ def pooled(visits: Visits, asked: tuple[int, ...] = ()) -> Menu:
     longest, summed = np.maximum.accumulate(wait, axis=1), np.cumsum(wait, axis=1)
     ks = budgets(n, asked)
     found = [_column(Arm(SINGLE, 1), right, spent, longest, 1)]
-    caps = sorted({min(cap, n) for cap in (*CAPS, n)} - {1})
+    caps = sorted({min(cap, n) for cap in (*CAPS, *asked, n)} - {1})
     if pool.answer is not None:
         won, lead, second = _votes(visits)
         found += [_column(Arm(MAJORITY, k), won, spent, longest, k) for k in ks[1:]]
@@ -197,10 +197,7 @@ def pooled(visits: Visits, asked: tuple[int, ...] = ()) -> Menu:
         last, every = np.maximum.accumulate(wait + check, axis=1), np.cumsum(wait + check, axis=1)
         name = ORACLE if verifier == GRADE else f"{BEST}:{verifier}"
         found += [_column(Arm(name, k, verifier=verifier), chosen, total, last, k) for k in ks[1:]]
-        known = scores[~np.isnan(scores)]
-        for level in np.unique(np.quantile(known, ACCEPTED, method="higher")) if known.size else ():
-            if level <= known.min():
-                continue
+        for level in accepting(scores):
             for cap in caps:
                 arm = Arm(
                     f"{VERIFIED}:{verifier}", cap, {"score": float(level)}, verifier, fixed=False
@@ -208,6 +205,21 @@ def pooled(visits: Visits, asked: tuple[int, ...] = ()) -> Menu:
                 stop = _first(score[:, :cap] >= level)
                 found.append(_column(arm, chosen, total, every, stop))
     return _menu(found)
+
+
+def accepting(scores: Array) -> Array:
+    """Return scores from which on a verifier may accept a draw: some quantiles, above the lowest.
+
+    And the highest, where several draws have it: a verdict, not a matter of degree.
+    """
+    known = scores[~np.isnan(scores)]
+    if not known.size:
+        return known
+    levels = np.quantile(known, ACCEPTED, method="higher")
+    if (known == known.max()).sum() > 1:
+        levels = np.append(levels, known.max())
+    found: Array = np.unique(levels[levels > known.min()])
+    return found
 
 
 def _votes(visits: Visits) -> tuple[Array, Counts, Counts]:
