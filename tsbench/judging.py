@@ -311,9 +311,10 @@ def again(judge: Judge, endpoint: str, task: str, store: Store) -> dict[str, Gra
     found: dict[str, dict[tuple[bool, int], Reply]] = {}
     baselines: dict[tuple[str, ...], Reply] = {}
     for row in store.rows(SCHEMA.names):
-        if row["task"] == task and row["kind"] == Baseline.kind and row["endpoint"] != FILE:
-            if drawn_by(row) not in baselines or row["status"] in COMPARABLE:
-                baselines[drawn_by(row)] = as_reply(row)
+        drawn = row["kind"] == Baseline.kind and row["endpoint"] != FILE
+        better = row["status"] in COMPARABLE or drawn_by(row) not in baselines
+        if row["task"] == task and drawn and better:
+            baselines[drawn_by(row)] = as_reply(row)
         if row["task"] == task and row["kind"] == Grading.kind:
             params = json.loads(row["params"])
             if (row["verifier"], row["endpoint"], params["verifier"]) == (
