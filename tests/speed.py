@@ -53,7 +53,7 @@ def bare(address: str, folder: Path, problems: int, aiohttp: bool) -> None:
             for _ in range(IN_FLIGHT):
                 group.create_task(worker())
 
-    began = time.perf_counter()
+    began = clock()
     asyncio.run(all_of_it())
     told(began, problems)
 
@@ -75,7 +75,7 @@ def tsbench(address: str, folder: Path, problems: int) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("sweep", overrides=words)
     sweep = instantiate(config, _convert_="all")
-    began = time.perf_counter()
+    began = clock()
     sweep()
     told(began, problems)
 
@@ -92,16 +92,29 @@ def inspect(address: str, folder: Path, problems: int) -> None:
     task = Task(dataset=rows, solver=generate(), scorer=match(numeric=True), epochs=EPOCHS)
     config = GenerateConfig(max_connections=IN_FLIGHT, logprobs=True, top_logprobs=5, **SAMPLING)
     model = get_model("openai-api/loopback/m", base_url=address, api_key="none", config=config)
-    began = time.perf_counter()
+    began = clock()
     (log,) = eval(task, model=model, display="plain", max_samples=IN_FLIGHT)
     assert log.status == "success", log.error
     told(began, problems)
 
 
+STARTED = 0.0
+
+
+def clock() -> float:
+    global STARTED
+    STARTED = time.process_time()
+    return time.perf_counter()
+
+
 def told(began: float, problems: int) -> None:
-    seconds = time.perf_counter() - began
+    seconds, processor = time.perf_counter() - began, time.process_time() - STARTED
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"draws": problems * EPOCHS, "seconds": seconds, "MiB": memory}))
+    print(
+        json.dumps(
+            {"draws": problems * EPOCHS, "seconds": seconds, "cpu": processor, "MiB": memory}
+        )
+    )
 
 
 if __name__ == "__main__":

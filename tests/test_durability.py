@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -24,6 +25,8 @@ from endpoint import Endpoint, serve
 from test_store import row
 
 from tsbench import manifest, parts
+from tsbench.cli import CONF
+from tsbench.refusal import refusal
 from tsbench.store import Row, Store, StoreError, read_samples
 
 HERE = Path(__file__).parent
@@ -619,6 +622,13 @@ def test_a_sweep_on_a_disk_that_fills_up_goes_on_when_there_is_room(
         samples = read_samples(disk / "run")
         assert len(samples) == samples["key"].nunique() == 120
         assert endpoint.requests == 120 + lost
+
+
+def test_a_full_disk_elsewhere_is_one_sentence_too() -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/x/curves.parquet")
+    found = refusal(ExceptionGroup("", [full]), CONF, "fit")
+    assert found == "runs/x/curves.parquet cannot be written: No space left on device"
+    assert refusal(OSError(errno.EIO, "what broke"), CONF, "fit") is None
 
 
 FILLING = """

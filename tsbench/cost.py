@@ -27,6 +27,10 @@ class Price:
         """Whether dollars are."""
         return self.dollars_in is not None and self.dollars_out is not None
 
+    def row(self) -> dict[str, float | None]:
+        """Return its dollars by name."""
+        return {key: getattr(self, key) for key in DOLLARS}
+
     def flops(self, read: Any, cached: Any, made: Any) -> Any:
         """Return FLOPs: 2 N for each token generated, or read and not cached.
 
@@ -61,8 +65,8 @@ class PriceTable:
     """Prices that a user keeps, by the name of the model, with their date and source.
 
     `models` maps a name to `dollars_in`, `dollars_out` and, where cached prompt tokens have a price
-    of their own, `dollars_cached`: dollars for a million tokens. A model that is not in it, and
-    whose own config gives no dollars, has no known price.
+    of their own, `dollars_cached`: dollars for a million tokens. A model whose own config has
+    `dollars_in` keeps its own; one that has none and is not in the table has no known price.
     """
 
     models: Mapping[str, Mapping[str, float]] | None = None
@@ -88,9 +92,15 @@ class PriceTable:
     def of(self, params: float | None, model: Sold) -> Price:
         """Return the price by the model's own config, else by this table, else unknown."""
         row: Mapping[str, float | None] = (self.models or {}).get(model.name, {})
-        if model.dollars_in is not None or model.dollars_out is not None:
+        if model.dollars_in is not None or not row:
             row = {"dollars_in": model.dollars_in, "dollars_out": model.dollars_out}
         return Price(params, *(row.get(key) for key in DOLLARS))
+
+
+def remembered(served: Mapping[str, Any], config: Mapping[str, Any]) -> Price:
+    """Return what a model's tokens cost, as a manifest has it; without a price there, by config."""
+    row = served.get("price") or config
+    return Price(served.get("params"), *(row.get(key) for key in DOLLARS))
 
 
 @dataclass(frozen=True)

@@ -300,7 +300,7 @@ class Forecast:
         elif load.total:
             said.append(
                 "Estimates and their 95 % intervals are from the stored replies of the same model "
-                "and task; time is with every slot in use."
+                "and task; time is with every slot in use, at the seconds that a reply took there."
             )
         for name, key in (("dollars", "price"), ("flops", "number of parameters")):
             estimate = self.pilot.estimate(load, name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, tee
 
 from joblib import effective_n_jobs
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from tsbench.processes import Apart
 from tsbench.store import Row, Store
@@ -17,8 +18,8 @@ from tsbench.types import Grade, Item, Task
 
 SECONDS = 30.0
 """The longest that one reply may take to grade, where its task says nothing else."""
-TOGETHER = 2000
-"""Replies that are in memory at once."""
+TOGETHER, AHEAD = 2000, 500
+"""Replies that are in memory at once, and those of them that wait for a process."""
 READ = ["key", "task", "problem_id", "text", "status", "finish", "graded"]
 MEMORY = 4 * 2**30
 """Bytes of address space of a process that grades."""
@@ -63,13 +64,19 @@ def grade(
 def together(
     task: Task, by_id: Mapping[str, Item], rows: Iterator[Row], jobs: int
 ) -> Iterator[tuple[list[Row], Graded]]:
-    """Yield what becomes of replies, some at a time, equal ones of a problem together."""
+    """Yield what becomes of replies, equal ones of a problem that are near each other together."""
+    some, same = tee(alike(rows))
+    asked = ((by_id[each["problem_id"]], each["text"]) for each, *_ in some)
+    yield from zip(same, graded(task, asked, jobs), strict=True)
+
+
+def alike(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Yield the replies in lists of equal ones of a problem, as far as they are in memory."""
     while some := list(islice(rows, TOGETHER)):
         work: dict[tuple[str, str], list[Row]] = {}
         for row in some:
             work.setdefault((row["problem_id"], row["text"]), []).append(row)
-        asked = [(by_id[problem_id], text) for problem_id, text in work]
-        yield from zip(work.values(), graded(task, asked, jobs), strict=True)
+        yield from work.values()
 
 
 def columns(grade: Grade) -> Row:
@@ -83,29 +90,38 @@ def columns(grade: Grade) -> Row:
     }
 
 
-def graded(task: Task, asked: Sequence[tuple[Item, str]], jobs: int) -> Iterator[Graded]:
+def graded(task: Task, asked: Iterable[tuple[Item, str]], jobs: int) -> Iterator[Graded]:
     """Yield what becomes of every reply, in their order.
 
     A reply whose grading takes longer than the task's `seconds` has the status timeout, and one
     whose grading ends its process, or raises, has the status error. Every process grades in its
     main thread, which math-verify needs.
     """
-    if not asked:
+    left = iter(asked)
+    first = list(islice(left, AHEAD))
+    if not first:
         return
     seconds = getattr(task, "seconds", SECONDS)
-    workers = min(effective_n_jobs(jobs), len(asked))
+    workers = min(effective_n_jobs(jobs), len(first))
     pool = ProcessPool(workers, initializer=confined, context=Apart())
+
+    def begun(each: tuple[Item, str]) -> ProcessFuture[Graded]:
+        return pool.schedule(read, (task, *each), timeout=seconds)
+
     try:
-        futures = [pool.schedule(read, (task, *each), timeout=seconds) for each in asked]
-        for future in futures:
+        futures = deque(map(begun, first))
+        while futures:
+            future = futures.popleft()
             try:
-                yield future.result()
+                found = future.result()
             except Late:
                 reason = f"grader: it took more than {seconds:g} seconds, and was ended"
-                yield Graded(None, Grade(None, "timeout", reason))
+                found = Graded(None, Grade(None, "timeout", reason))
             except ProcessExpired as error:
                 reason = f"grader: its process ended with exit code {error.exitcode}"
-                yield Graded(None, Grade(None, "error", reason))
+                found = Graded(None, Grade(None, "error", reason))
+            futures.extend(map(begun, islice(left, 1)))
+            yield found
     finally:
         pool.stop()  # type: ignore[no-untyped-call]
         pool.join()

@@ -157,5 +157,5 @@ def ratio(over: Array, under: Array, clusters: Counts) -> tuple[float, float, fl
     middle = a * b - t**2 * V[0, 1]
     spread = middle**2 - square * (a**2 - t**2 * (V[0, 0] + floor))
     half = float(np.sqrt(max(0.0, spread)))
-    most = 1.0 if (over <= under).all() else np.inf
+    most = 1.0 if (over <= under + EMPTY).all() else np.inf
     return float(a / b), (middle - half) / square, min((middle + half) / square, most), ""

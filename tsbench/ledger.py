@@ -34,6 +34,7 @@ BLANK = ("truncated", "unparsed", "refused")
 """Statuses of a reply that came and gives no answer."""
 CHARGED = ("draw", "judge")
 """Kinds of replies that strategies ask for; what a judge grades with is no strategy's."""
+COUNTS = ["prompt_tokens", "cached_tokens", "completion_tokens"]
 VERIFIER = {
     "score": "score",
     "prompt_tokens": "verifier_prompt_tokens",
@@ -70,23 +71,17 @@ def tables(samples: pd.DataFrame, ran: Ran, prices: Prices) -> dict[str, pd.Data
 def priced(samples: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     """Return the rows with their FLOPs and dollars, a judge's by the price of its own model."""
     verifiers = samples["verifier"].where(samples["kind"] == "judge", "")
-    parts = []
-    for verifier, part in samples.groupby(verifiers.fillna(""), sort=False):
+    spent = pd.DataFrame(float("nan"), samples.index, ["flops", "dollars"])
+    for verifier, part in samples[COUNTS].groupby(verifiers.fillna(""), sort=False):
         price, read, cached, made = prices.of(verifier), *counts(part)
-        parts.append(
-            part.assign(
-                flops=price.flops(read, cached.fillna(0.0), made), dollars=price.dollars(read, made)
-            )
-        )
-    return pd.concat(parts).loc[samples.index]
+        spent.loc[part.index, "flops"] = price.flops(read, cached.fillna(0.0), made)
+        spent.loc[part.index, "dollars"] = price.dollars(read, made, cached.fillna(0.0))
+    return samples.assign(flops=spent["flops"], dollars=spent["dollars"])
 
 
 def counts(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Return tokens read, tokens of those that were cached, and tokens generated."""
-    read, cached, made = (
-        rows[column].astype(float)
-        for column in ("prompt_tokens", "cached_tokens", "completion_tokens")
-    )
+    read, cached, made = (rows[column].astype(float) for column in COUNTS)
     return read, cached, made
 
 
@@ -260,7 +255,7 @@ def as_row(
         "verifier_tokens": known(judges.prompt_tokens) + known(judges.completion_tokens),
         "thinking_tokens": known(run.thoughts if thinks else None),
         "flops": sum(price.flops(*tokens(usage)) for price, usage in each),
-        "dollars": sum(price.dollars(*tokens(usage)[::2]) for price, usage in each),
+        "dollars": sum(price.dollars(*billed(usage)) for price, usage in each),
         "seconds": run.draws.seconds,
         "asks": run.asks,
         "missing_rate": float(status in BLANK),
@@ -275,6 +270,12 @@ def tokens(usage: Usage) -> tuple[float, float, float]:
         float(usage.cached_tokens or 0),
         known(usage.completion_tokens),
     )
+
+
+def billed(usage: Usage) -> tuple[float, float, float]:
+    """Return tokens read, generated, and of those read the cached ones."""
+    read, cached, made = tokens(usage)
+    return read, made, cached
 
 
 def known(count: int | None) -> float:

@@ -10,6 +10,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import ClassVar
 
@@ -36,6 +37,13 @@ class Apart(ForkServerContext):
     def __init__(self) -> None:
         super().__init__()
         self.set_forkserver_preload(LOADED)
+
+
+def begin() -> None:
+    """Start the server now, so that the graders are loaded by the time that they are wanted."""
+    Apart()
+    with no_main(), no_keys():
+        forkserver.ensure_running()
 
 
 @contextmanager

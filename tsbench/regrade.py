@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from tsbench import judging, manifest, strategies
-from tsbench.cost import Price, Prices
+from tsbench.cost import Prices, remembered
 from tsbench.fit import Fit
 from tsbench.grading import READ, columns, together
 from tsbench.ledger import POOLED, regraded, save, tables
@@ -209,14 +209,9 @@ def rewrite(folder: Path, name: str, known: manifest.Manifest, samples: pd.DataF
         else:
             judges = known.get("judges", {})
             own = {n: v["model"] for n, v in job["verifiers"].items() if n in judges}
-            prices = {name: priced(judges[name], model) for name, model in own.items()}
-            after = tables(mine, [(pooled, [])], Prices(priced(served, job["model"]), prices))
+            prices = {name: remembered(judges[name], model) for name, model in own.items()}
+            after = tables(mine, [(pooled, [])], Prices(remembered(served, job["model"]), prices))
         save(folder, name, model, after)
-
-
-def priced(served: Mapping[str, Any], config: Mapping[str, Any]) -> Price:
-    """Return what a model's tokens cost, as the manifest has it."""
-    return Price(served["params"], config.get("dollars_in"), config.get("dollars_out"))
 
 
 def outcomes_of(

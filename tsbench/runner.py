@@ -193,8 +193,7 @@ class Runner:
             for i in missing:
                 self._alive += 1
                 try:
-                    async with self._claimed(keys[i]):
-                        found[i] = await self.reply(task, problem, *wanted[i], rounds_left)
+                    found[i] = await self.reply(task, problem, *wanted[i], rounds_left)
                 finally:
                     self._alive -= 1
                     self._freed.set()
@@ -207,13 +206,18 @@ class Runner:
         return [reply for reply in found if reply is not None]
 
     @asynccontextmanager
-    async def _claimed(self, key: str | None) -> AsyncIterator[None]:
-        """Hold the claim to an ask, once no other process on the store has it in flight."""
-        if key is None:
-            yield
-            return
+    async def _claimed(self, key: str) -> AsyncIterator[None]:
+        """Hold the claim to an ask, once no other process on the store has it in flight.
+
+        While it waits for that it is not alive, so that others are asked meanwhile.
+        """
         while not self.store.claim(key):
-            await asyncio.sleep(ELSEWHERE)
+            self._alive -= 1
+            self._freed.set()
+            try:
+                await asyncio.sleep(ELSEWHERE)
+            finally:
+                self._alive += 1
             if self.stopped:
                 raise Stopped
         try:
@@ -251,7 +255,10 @@ class Runner:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._flying[key] = future
         try:
-            reply = await self._ask(task, problem, ask, index, key, params, Turn(-rounds_left))
+            async with self._claimed(key):
+                reply = self._stored(key) or await self._ask(
+                    task, problem, ask, index, key, params, Turn(-rounds_left)
+                )
             future.set_result(reply)
             return reply
         except BaseException as error:

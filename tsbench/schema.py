@@ -53,7 +53,12 @@ SCHEMA = pa.schema(
 )
 LONG = ("text", "thoughts")
 """The columns that are as long as the replies are."""
-ANALYSED = [name for name in SCHEMA.names if name not in LONG]
+RECORD = (
+    *("run", "served_model", "prompt_hash", "counted_by", "logprob_sum", "started", "attempts"),
+    *("wasted_tokens", "graded", "schema_version"),
+)
+"""The columns that no outcome is made from."""
+ANALYSED = [name for name in SCHEMA.names if name not in (*LONG, *RECORD)]
 """The columns that outcomes are made from."""
 
 Row = dict[str, Any]

@@ -18,7 +18,7 @@ class Limits:
     failed attempts; `hours` are those of the clock. What is stored from calls before is free.
     """
 
-    tokens: int | None = None
+    tokens: float | None = None
     dollars: float | None = None
     hours: float | None = None
 
@@ -63,7 +63,8 @@ class Spend:
         limits = self.limits
         if limits.tokens is not None and self.tokens >= limits.tokens:
             return (
-                f"limits.tokens={limits.tokens} is reached: this call spent {self.tokens:,} tokens"
+                f"limits.tokens={limits.tokens:.0f} is reached: this call spent "
+                f"{self.tokens:,} tokens"
             )
         if limits.dollars is not None and (self.dollars or 0.0) >= limits.dollars:
             return (

@@ -12,6 +12,7 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Protocol
 
+from tsbench.keys import without_keys
 from tsbench.sandbox import guest
 
 MIB = 2**20
@@ -58,10 +59,11 @@ class Bare:
         return {name: LIMITS[name] for name in ("FSIZE", "NOFILE", "CORE")}
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start a guest that can do what this process can."""
+        """Start a guest that can do what this process can, but is handed no key."""
         return subprocess.Popen(
             guest_command(self.interpreter),
             start_new_session=True,
+            env=without_keys(os.environ),
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
