@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from toy import curve, curves, knee, knees
 
-from tsbench.findings import Pick, headline, pick, support
+from tsbench.findings import Pick, converted, headline, pick, support
 
 GONE = {"knee": np.nan, "high": np.nan, "gain_left": np.nan, "knee_budget": 32}
 
@@ -106,3 +106,16 @@ def test_budgets_that_made_no_difference_are_not_recommended() -> None:
 def test_nothing_deployable_is_nothing_to_use(task_class: str) -> None:
     only = knees()
     assert pick(curves(), only[only["strategy"] == "pass@k"], task_class, "tokens") is None
+
+
+def test_what_the_choice_converts_has_an_interval_or_says_why_not() -> None:
+    chosen = found()
+    row = {"strategy": "maj@k", "budget": 4.0, "capture": 0.31, "low": -0.04, "high": 0.6}
+    rows = pd.DataFrame([row | {"flags": ""}, row | {"budget": 8.0, "flags": ""}])
+    assert plain(converted(chosen, rows)) == (
+        "It converts 31 % (\u22124 to 60) of the headroom over one draw."
+    )
+    doubt = pd.DataFrame([row | {"low": np.nan, "high": np.nan, "flags": "no interval: none"}])
+    assert plain(converted(chosen, doubt)).endswith("over one draw (no interval: none).")
+    assert converted(chosen, rows.assign(strategy="mbr")) == ""
+    assert converted(chosen, pd.DataFrame()) == ""

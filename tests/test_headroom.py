@@ -135,3 +135,22 @@ def test_a_held_out_best_is_used_where_it_is_known() -> None:
     gain = row["chosen"] - row["mean"]
     assert row["held_capture"] == pytest.approx(gain / (row["held_out"] - row["mean"]))
     assert np.isnan(table.loc[("best-of-n:judge", 2.0), "held_capture"])
+
+
+def test_a_headroom_that_is_none_held_out_is_flagged() -> None:
+    grades = np.random.default_rng(0).choice((0.0, 0.5, 1.0), size=(20, 4))
+    outcomes = pool(grades, np.random.default_rng(1).uniform(size=(20, 4)))
+    held = pd.DataFrame(
+        {
+            "task_class": "open_ended",
+            "model": "unknown",
+            "problem": [f"open_ended/q{i}" for i in range(20)],
+            "budget": 4,
+            "held_out": grades.mean(axis=1) + 0.2 * np.tile((1.0, -1.0), 10) + 0.01,
+        }
+    )
+    table = headroom(cells_of_outcomes(outcomes), held).set_index(["strategy", "budget"])
+    row = table.loc[("best-of-n:judge", 4.0)]
+    assert np.isnan([row["held_capture"], row["held_low"]]).all()
+    assert not np.isnan(row["capture"])
+    assert row["flags"] == "held out: no interval: the headroom may be none"

@@ -155,7 +155,9 @@ def converted(found: Pick, headroom: pd.DataFrame) -> str:
     value, low, high = (words.given(row[c].iloc[0]) for c in ("capture", "low", "high"))
     ends = "" if low is None or high is None else f" ({100 * low:.0f} to {100 * high:.0f})"
     ends = ends.replace("-", "\u2212")
-    return f"It converts {words.percent(value or 0.0)}{ends} of the headroom over one draw."
+    flags = str(row["flags"].iloc[0])
+    doubt = f" ({flags})" if flags else ""
+    return f"It converts {words.percent(value or 0.0)}{ends} of the headroom over one draw{doubt}."
 
 
 def delta(row: pd.Series) -> float:

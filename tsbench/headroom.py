@@ -105,7 +105,7 @@ def _rows(mine: Cell, pool: Cell, held: pd.DataFrame | None) -> Iterator[dict[st
                 "high": high,
                 "n_problems": same.size,
                 "flags": flags,
-            } | _held(held, k, same, chosen - single, single, clusters)
+            } | ({} if flags else _held(held, k, same, chosen - single, single, clusters))
 
 
 def _held(
@@ -126,6 +126,7 @@ def _held(
     capture, low, high, unknown = ratio(over[known], (best - single)[known], clusters[known])
     return {
         "held_out": best[known].mean(),
+        **({"flags": f"held out: {unknown}"} if unknown else {}),
         "held_capture": np.nan if unknown else capture,
         "held_low": low,
         "held_high": high,
