@@ -16,7 +16,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from tsbench import judging, kernels, manifest, processes, sandbox
+from tsbench import judging, kernels, manifest, problems, processes, sandbox
 from tsbench.asks import Asks
 from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
@@ -179,11 +179,12 @@ class Sweep:
                     "model.api=chat)"
                 )
             verifier = getattr(strategy, "verifier", None)
-            if verifier is not None and verifier not in self.verifiers:
-                raise ValueError(
-                    f"strategy.verifier {verifier!r} is unknown; allowed: "
-                    f"{', '.join(self.verifiers)}"
-                )
+            for named in getattr(strategy, "verifiers", (verifier,)):
+                if named is not None and named not in self.verifiers:
+                    raise ValueError(
+                        f"strategy.verifier {named!r} is unknown; allowed: "
+                        f"{', '.join(self.verifiers)}"
+                    )
             if verifier is not None and compares(self.verifiers[verifier]) != compares(strategy):
                 fit = [n for n, v in self.verifiers.items() if compares(v) == compares(strategy)]
                 needs = "two replies compared" if compares(strategy) else "a score for each reply"
@@ -275,6 +276,7 @@ class Sweep:
             jobs = Counter(job.label[:2] for job in queue(plan, self.replicates))
             progress.expect(fresh(queue(ones, self.replicates), asks), jobs)
             self.finish(folder, plan, model.served, served, [], box)
+            problems.keep(folder, (item.problem for _, items, _ in plan for item in items))
             processes.begin()
             gc.freeze()  # what is loaded by now need not be walked again and again
             stack.callback(gc.unfreeze)
