@@ -2,7 +2,7 @@
 
 `TSBENCH_INSPECT_PYTHON=PYTHON pytest -m table -s tests/test_speed.py` prints it; PYTHON is one
 that has inspect-ai. The endpoint, with 50 ms before each answer, and every run have a process of
-their own; they take turns, and medians are told: of rates, and of ratios within a turn, which depend
+their own; they take turns. Medians are told, of rates and of ratios within a turn, which depend
 less on what else the machine does.
 """
 
