@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from tsbench.keys import no_keys
 
-LOADED = ["tsbench.tasks.benchmark"]
+LOADED = ["tsbench.tasks.benchmark", "tsbench.grading"]
 """What the server imports before it forks."""
 
 

@@ -28,24 +28,21 @@ class Endpoint:
     """An open endpoint, through a pool of as many connections as it has slots.
 
     `timeout` bounds the seconds of one attempt, `patience` those that it may be down (see `Pace`
-    and `Retry`).
+    and `Retry`). `address` ends with the version, `root` without it.
     """
 
     def __init__(
         self, client: openai.AsyncOpenAI, slots: int, timeout: float, patience: float
     ) -> None:
         self.client = client
+        self.address = str(client.base_url).rstrip("/")
+        self.root = self.address.removesuffix("/v1")
         self.gate = Gate(slots)
         self.pace = Pace(timeout)
         self.retry = Retry(self.gate, patience, self.hidden)
 
-    @property
-    def root(self) -> str:
-        """The address without the version."""
-        return str(self.client.base_url).rstrip("/").removesuffix("/v1")
-
     async def ask(
-        self, path: str, body: Mapping[str, Any], tokens: int, read: Callable[[object], T]
+        self, url: str, body: Mapping[str, Any], tokens: int, read: Callable[[object], T]
     ) -> Tried[T]:
         """Post `body`, for at most so many tokens, until `read` makes something of the answer.
 
@@ -55,7 +52,7 @@ class Endpoint:
         async def send() -> T:
             try:
                 async with asyncio.timeout(self.pace.timeout(tokens)):
-                    answer = await self.client.post(path, body=body, cast_to=object)
+                    answer = await self.client.post(url, body=body, cast_to=object)
             except TimeoutError:
                 self.pace.late()
                 raise
@@ -137,8 +134,7 @@ async def listed(endpoint: Endpoint, name: str, key_env: str) -> Mapping[str, An
 
     Raises ValueError where nothing answers, the key is refused, or the model is not served.
     """
-    client = endpoint.client
-    address = str(client.base_url).rstrip("/")
+    client, address = endpoint.client, endpoint.address
     try:
         models = await client.with_options(timeout=20.0, max_retries=1).models.list()
     except openai.APIConnectionError as error:

@@ -163,19 +163,17 @@ class Connection:
     async def _send(self, request: Request, n: int) -> list[Response]:
         """Return the responses to n equal requests; what they wasted is counted once."""
         chat, dialect = self.model.api == "chat", self.model.dialect
+        own = dialect.native and not chat
+        url = f"{self._endpoint.address}/{'chat/' if chat else ''}completions"
         try:
             body = self._chat(request) if chat else await self._text(request)
         except Fault as met:
             return [failed(Tried[object](fault=met, attempts=1))] * n
-        path, body = (
-            "/chat/completions" if chat else "/completions",
-            body | self._common(request, n),
-        )
-        own = dialect.native and not chat
+        body |= self._common(request, n)
         if own:
-            path, body = f"{self._endpoint.root}{native.ROUTE}", native.request(body)
+            url, body = f"{self._endpoint.root}{native.ROUTE}", native.request(body)
         tried = await self._endpoint.ask(
-            path,
+            url,
             body,
             request.max_tokens,
             lambda answer: read(native.answer(answer) if own else answer, n, dialect),
