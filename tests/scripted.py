@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_class
@@ -36,6 +37,9 @@ def configs() -> dict[str, Any]:
     """Return every config of the package that names one strategy."""
     files = sorted((CONF / "strategy").glob("*.yaml"))
     found = {file.stem: OmegaConf.load(file) for file in files}
+    for config in found.values():
+        if "policy" in list(config.keys()):
+            config["policy"] = str(Path(__file__).with_name("policy.json"))
     return {name: c for name, c in found.items() if hasattr(get_class(c["_target_"]), "run")}
 
 

@@ -67,7 +67,8 @@ def tree() -> Iterator[Path]:
         inside = folder / "tsbench"
         inside.mkdir()
         (inside / "__init__.py").touch()
-        shutil.copy(HERE.parent / "tsbench" / "types.py", inside)
+        for module in ("types.py", "keys.py"):
+            shutil.copy(HERE.parent / "tsbench" / module, inside)
         shutil.copytree(HERE.parent / "tsbench" / "sandbox", inside / "sandbox")
         for script in ("arena.py", "candidates.py"):
             shutil.copy(HERE / script, folder)

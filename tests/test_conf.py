@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from tsbench.cli import CONF, commands
 
 GIVEN = {
+    "strategy": {"policy": str(Path(__file__).with_name("policy.json"))},
     "task": {"path": "rows.jsonl", "task_class": "math"},
     "model": {"base_url": "http://127.0.0.1:1/v1", "name": "m", "path": None},
 }

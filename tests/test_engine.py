@@ -1,5 +1,6 @@
 """The embedded model, for real: fetched, served, swept, killed and resumed."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,8 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 
+from tsbench.cli import CONF
+from tsbench.models.base import Request, Response
+from tsbench.models.local import Local
 from tsbench.store import read_samples
+from tsbench.types import Message
 
 pytest.importorskip("xllamacpp", reason="the embedded engine is not installed (extra local)")
 
@@ -20,6 +27,13 @@ pytestmark = pytest.mark.engine
 def command(folder: Path, *more: str) -> list[str]:
     words = ["task=math", "limit=4", "strategy=majority", "strategy.k=8", f"run={folder}"]
     return [sys.executable, "-m", "tsbench.cli", "sweep", *words, "model.slots=4", *more]
+
+
+def smollm2(**given: int) -> Local:
+    overrides = [f"model.{name}={value}" for name, value in given.items()]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        model: Local = instantiate(compose("sweep", overrides=overrides).model, _convert_="all")
+    return model
 
 
 def test_a_killed_sweep_resumes_and_asks_nothing_twice(tmp_path: Path) -> None:
@@ -66,3 +80,43 @@ def test_a_forced_budget_spends_what_it_says(tmp_path: Path) -> None:
     assert outcomes["thinking_budget"].eq(16).all()
     spent = samples.groupby("problem_id")["completion_tokens"].sum()
     assert outcomes.set_index("problem_id")["tokens"].to_dict() == spent.to_dict()
+
+
+def test_several_choices_count_their_own_tokens() -> None:
+    """Tokens of a stop string are counted, for a batch of draws as for single ones."""
+    prompt = (Message("user", "Name three colours."),)
+    requests = [Request(prompt, "", 24, ("\n", ",", "."), seed, 1) for seed in range(40, 48)]
+
+    async def go(batch: int) -> list[Response]:
+        async with smollm2(slots=8, batch=batch).connect() as connection:
+            return list(await asyncio.gather(*map(connection.complete, requests)))
+
+    alone, together = asyncio.run(go(1)), asyncio.run(go(8))
+    assert {response.counted_by for response in together} == {"server"}
+    for responses in (alone, together):
+        more = list(map(beyond_listed, responses))
+        assert max(more) > 0
+        assert min(more) >= 0
+    read = together[0].usage.prompt_tokens
+    assert [response.usage.cached_tokens for response in together[1:]] == [read] * 7
+
+
+def beyond_listed(response: Response) -> int:
+    """Return the tokens that were made and have no log-probability: those of a stop string."""
+    listed = round((response.logprob_sum or 0) / (response.logprob_mean or 1))
+    more = (response.usage.completion_tokens or 0) - listed
+    assert response.finish == "stop" or more == 0
+    return more
+
+
+def test_the_engine_is_handed_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-for-the-engine")
+
+    async def go() -> list[bytes]:
+        async with smollm2(slots=2).connect():
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            return [Path(f"/proc/{child}/environ").read_bytes() for child in children]
+
+    found = [environ for environ in asyncio.run(go()) if b"OMP_WAIT_POLICY" in environ]
+    assert found, "the engine runs"
+    assert not any(b"sk-planted" in environ for environ in found)

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 from endpoint import FAULTS, Endpoint, running, serve, sometimes_right
-from tenacity import wait_random_exponential
 
 from tsbench.asks import seeded
 from tsbench.models import gate, retry
@@ -95,7 +94,8 @@ def expected(fault: str, faulty: int) -> str:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses."""
-    monkeypatch.setattr(retry, "BACK_OFF", wait_random_exponential(multiplier=0.02, max=0.2))
+    monkeypatch.setattr(retry, "FIRST", 0.02)
+    monkeypatch.setattr(retry, "LONGEST", 0.2)
     monkeypatch.setattr(retry, "JITTER", 0.02)
     monkeypatch.setattr(gate, "LONGEST", 0.02)
 

@@ -449,15 +449,20 @@ def test_a_limit_of_dollars_needs_the_judge_s_price(
     assert "limits.dollars=1 needs the price of m, which is unknown" in err
 
 
-def test_a_cut_reply_is_not_judged_and_a_cut_baseline_grades_nobody(
+def test_a_cut_reply_is_not_judged_and_a_cut_baseline_is_compared_as_it_stands(
     tsbench: Tsbench, endpoint: Endpoint, judge: Endpoint, tmp_path: Path
 ) -> None:
     class Cuts(Endpoint):
-        """Cuts every reply to question 0, and the first of question 1 but for its baseline."""
+        """Cuts every reply to question 0, and the last that is asked of question 1."""
+
+        ones = 0
 
         def reply(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
             status, answer = super().reply(path, body)
-            if "Write of 0." in body["messages"][-1]["content"]:
+            asked = body["messages"][-1]["content"]
+            self.ones += status == 200 and "Write of 1." in asked
+            cut = "Write of 0." in asked or ("Write of 1." in asked and self.ones == 5)
+            if status == 200 and cut:
                 answer["choices"][0]["finish_reason"] = "length"
             return status, answer
 
@@ -469,6 +474,43 @@ def test_a_cut_reply_is_not_judged_and_a_cut_baseline_grades_nobody(
     assert set(cut["kind"]) == {"draw"}, "no reply to judge, so no baseline either"
     assert set(cut["status"]) == {"truncated"}
     assert judge.requests == 40
+    (last,) = samples[(samples["problem_id"] == "1") & (samples["kind"] == "baseline")].to_dict(
+        "records"
+    )
+    assert last["status"] == "truncated"
+    assert samples["correct"][samples["problem_id"] == "1"].notna().sum() == 4
+
+
+def test_a_baseline_that_failed_grades_nobody_until_it_is_there(
+    tsbench: Tsbench, judge: Endpoint, tmp_path: Path
+) -> None:
+    class Fails(Endpoint):
+        """Refuses the last that is asked of question 1, until it is mended."""
+
+        ones, mended = 0, False
+
+        def reply(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+            mine = "Write of 1." in body["messages"][-1]["content"]
+            if mine and self.ones >= 4 and not self.mended:
+                return 400, {"error": {"message": "refused for the test"}}
+            status, answer = super().reply(path, body)
+            self.ones += mine and status == 200
+            return status, answer
+
+    with serve(Fails(writes)) as fails:
+        code, _, err = tsbench(*words(fails, judge, "pairwise", "analyse=false"))
+        assert code == 0, err
+        samples = read_samples(tmp_path / "run")
+        draws = samples[(samples["problem_id"] == "1") & (samples["kind"] == "draw")]
+        assert draws["correct"].isna().all()
+        assert draws["reason"].str.startswith("judge: the baseline's reply is error (").all()
+        assert judge.requests == 40
+        fails.mended = True
+        code, _, err = tsbench(*words(fails, judge, "pairwise", "analyse=false"))
+    assert code == 0, err
+    assert judge.requests == 48
+    samples = read_samples(tmp_path / "run")
+    assert samples["correct"][samples["kind"] == "draw"].notna().all()
 
 
 def test_two_models_in_one_folder_are_each_compared_with_their_own(

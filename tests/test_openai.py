@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from tsbench.cli import CONF, main
 from tsbench.compliance import compliance
-from tsbench.models import pace
+from tsbench.keys import SHORTEST
+from tsbench.models import native, pace, retry
 from tsbench.models.base import Request, Response
 from tsbench.models.choices import read
 from tsbench.models.dialect import OPENAI, Dialect, got, put
@@ -129,6 +130,23 @@ def test_a_prefix_is_continued_where_the_dialect_can() -> None:
         assert model.continues == (name in ("vllm", "sglang", "llamacpp"))
 
 
+def test_the_page_has_the_tables_and_the_bounds() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "endpoints.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    assert rows[0] == list(DIALECTS)
+    assert {file.stem for file in (CONF / "model" / "dialect").glob("*.yaml")} == set(DIALECTS)
+    for row in [line for line in page.splitlines() if line.startswith(("| effort", "| thinking"))]:
+        name, *cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells == [getattr(dialect(each), name) or "" for each in DIALECTS]
+    assert f"| {retry.OWN} such faults of one request" in page
+    assert page.count(f"{retry.PAID} attempts in all") == 3
+    assert f"from {retry.FIRST:g} s to {retry.LONGEST:g} s" in page
+    assert f"a line after {retry.QUIET:g} s" in page
+    assert f"at least {pace.LEAST:g} and at most model.timeout" in page
+    assert f"until {pace.KNOWN} answers" in page
+    assert f"fewer than {SHORTEST} characters" in page
+
+
 @pytest.mark.parametrize(
     ("message", "text", "thoughts"),
     [
@@ -183,6 +201,36 @@ def test_of_several_choices_each_counts_its_own_tokens_and_an_empty_one_none() -
     assert [reply.usage.completion_tokens for reply in replies] == [2, 0, None]
     assert [reply.counted_by for reply in replies] == ["server", "server", "none"]
     assert [reply.usage.cached_tokens for reply in replies] == [None, 9, 9]
+
+
+def test_the_native_route_counts_the_tokens_of_a_stop_string_too() -> None:
+    def said(index: int, text: str, predicted: int, stop: str) -> dict[str, Any]:
+        listed = [{"token": word, "logprob": -0.5, "top_logprobs": []} for word in text.split()]
+        return {
+            **{"index": index, "content": text, "tokens_predicted": predicted, "stop_type": stop},
+            **{"tokens_evaluated": 13, "timings": {"cache_n": 4}, "model": "m"},
+            "completion_probabilities": listed,
+        }
+
+    found = [said(1, "", 3, "word"), said(0, "so it", 5, "word"), said(2, "so it is", 3, "limit")]
+    replies = read(native.answer(found), 3, OPENAI)
+    assert [reply.text for reply in replies] == ["so it", "", "so it is"]
+    assert [reply.usage.completion_tokens for reply in replies] == [5, 3, 3]
+    assert [reply.usage.cached_tokens for reply in replies] == [4, 13, 13]
+    assert [reply.status for reply in replies] == ["ok", "ok", "truncated"]
+    assert [reply.logprob_sum for reply in replies] == [-1.0, None, -1.5]
+    (single,) = read(native.answer(said(0, "so", 4, "eos")), 1, OPENAI)
+    assert (single.usage.prompt_tokens, single.usage.completion_tokens) == (13, 4)
+    for garbage in ([], {}, [3], {"error": {"code": 500}}):
+        with pytest.raises(Garbage):
+            read(native.answer(garbage), 1, OPENAI)
+
+
+def test_a_repeated_prefix_is_no_part_of_the_reply() -> None:
+    prefixed = Request(ASKED, "It is", 20, (), 1, 0)
+    with serve(Endpoint(lambda prompt, rng: "It is three")) as endpoint:
+        assert asked(endpoint, prefixed, dialect=dialect("llamacpp")).text == " three"
+        assert asked(endpoint, prefixed, dialect=dialect("vllm")).text == "It is three"
 
 
 def test_how_an_answer_ended_is_its_status() -> None:

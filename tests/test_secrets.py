@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -127,7 +128,9 @@ def grades(names: list[str]) -> list[Any]:
 def test_a_candidate_without_a_sandbox_has_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     guest = Bare().start()
-    began = Path(f"/proc/{guest.pid}/environ").read_bytes()
+    until, began = time.monotonic() + 10.0, b""
+    while not began and time.monotonic() < until:  # it is empty while the program is loaded
+        began = Path(f"/proc/{guest.pid}/environ").read_bytes()
     guest.kill()
     guest.communicate()
     assert KEY.encode() not in began

@@ -86,6 +86,9 @@ def test_a_price_is_the_model_s_own_else_the_table_s_else_unknown() -> None:
     assert table.of(None, Model("a")) == Price(None, 1, 2)
     assert table.of(7.0, Model("a", 3.0)) == Price(7.0, 3.0, 3.0)
     assert not table.of(None, Model("b")).known
+    reward = Model("a")
+    reward.dollars_out = 0.0
+    assert table.of(None, reward) == Price(None, 1, 2), "nothing is generated, read is priced"
 
 
 @pytest.mark.parametrize(

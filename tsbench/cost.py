@@ -65,8 +65,8 @@ class PriceTable:
     """Prices that a user keeps, by the name of the model, with their date and source.
 
     `models` maps a name to `dollars_in`, `dollars_out` and, where cached prompt tokens have a price
-    of their own, `dollars_cached`: dollars for a million tokens. A model that is not in it, and
-    whose own config gives no dollars, has no known price.
+    of their own, `dollars_cached`: dollars for a million tokens. A model whose own config has
+    `dollars_in` keeps its own; one that has none and is not in the table has no known price.
     """
 
     models: Mapping[str, Mapping[str, float]] | None = None
@@ -92,7 +92,7 @@ class PriceTable:
     def of(self, params: float | None, model: Sold) -> Price:
         """Return the price by the model's own config, else by this table, else unknown."""
         row: Mapping[str, float | None] = (self.models or {}).get(model.name, {})
-        if model.dollars_in is not None or model.dollars_out is not None:
+        if model.dollars_in is not None or not row:
             row = {"dollars_in": model.dollars_in, "dollars_out": model.dollars_out}
         return Price(params, *(row.get(key) for key in DOLLARS))
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from tsbench import manifest
 from tsbench.cells import ALL, THIRDS, Cells, cells_of_draws, cells_of_outcomes
 from tsbench.compliance import compliance
 from tsbench.compositions import compositions
@@ -27,6 +28,7 @@ from tsbench.headroom import headroom
 from tsbench.judgements import READ as JUDGED
 from tsbench.judgements import held_out, judgements, judges
 from tsbench.matches import matches
+from tsbench.predictions import predictions
 from tsbench.rocs import READ as JUDGE
 from tsbench.rocs import judged, points, rocs
 from tsbench.tally import READ, accuracies, require, tally
@@ -40,7 +42,7 @@ OURS = {*READ, *SPENDS, "score", "strategy", "budget", "replicate", "thinking_to
 """Our names of columns."""
 UNLIKE = ("key", "text", "thoughts", "params")
 """Columns whose words do not come again and again, so are not read as codes."""
-SOMETIMES = ("verifiers", "roc", "compositions", "flips", "compliance")
+SOMETIMES = ("verifiers", "roc", "compositions", "flips", "compliance", "predictions")
 """Tables that only some runs have; those of an earlier fit do not outlive it."""
 
 
@@ -156,6 +158,8 @@ class Fit:
             cells |= {n: c for n, c in drawn.items() if n[1] in THIRDS and "(thinking" not in n[3]}
             pools = {n: c for n, c in drawn.items() if n[1] == ALL and n[3] == ORACLE}
         found = present(compliance=compliance(outcomes), headroom=headroom(pools | cells, held))
+        if self.run:
+            found |= present(predictions=predictions(outcomes, manifest.read(Path(self.run))))
         return cells, {"flips": flips(outcomes)} | found
 
     def _cells_of(self, samples: str, thirds: bool) -> Cells:
@@ -164,13 +168,25 @@ class Fit:
         return cells_of_draws(drawn, blank=self.blank, verifier=self.scored_by, thirds=thirds)
 
     def _batches(self, source: str, wanted: set[str] | None = None) -> Iterator[pd.DataFrame]:
-        """Yield a source's rows under our names, those of the `wanted` columns or all."""
-        for part in parts(source):
-            file = opened(part)
-            theirs = named(file.schema.names, self.columns or {}, self.constants or {})
-            read = [column for column, ours in theirs.items() if not wanted or ours in wanted]
-            for batch in file.to_batches(columns=read, batch_size=BATCH, batch_readahead=1):
-                yield batch.to_pandas().rename(columns=theirs).assign(**(self.constants or {}))
+        return batches(source, self.columns or {}, self.constants or {}, wanted)
+
+
+def batches(
+    source: str,
+    columns: Mapping[str, str],
+    constants: Mapping[str, Any],
+    wanted: set[str] | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Yield a source's rows under our names, those of the `wanted` columns or all.
+
+    `columns` and `constants` as in `Fit`; see `parts` and `named` for what is refused.
+    """
+    for part in parts(source):
+        file = opened(part)
+        theirs = named(file.schema.names, columns, constants)
+        read = [column for column, ours in theirs.items() if not wanted or ours in wanted]
+        for batch in file.to_batches(columns=read, batch_size=BATCH, batch_readahead=1):
+            yield batch.to_pandas().rename(columns=theirs).assign(**constants)
 
 
 def present(**tables: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -45,7 +45,7 @@ def headroom(cells: Cells, held_out: pd.DataFrame | None = None) -> pd.DataFrame
     A best that a noisy judge's grades chose is too good by their noise, so that `capture` is too
     small. Where the table `held_out` (see `tsbench.judgements.held_out`) has the grades of the best
     by verdicts that did not choose it, `held_out` is their mean, and `held_capture`, `held_low` and
-    `held_high` are the capture of that; elsewhere they are NaN.
+    `held_high` are the capture of that, where it has an interval; elsewhere they are NaN.
     """
     rows = []
     held = _wide(held_out)
@@ -123,10 +123,10 @@ def _held(
     known = ~np.isnan(best)
     if not known.any():
         return {}
-    capture, low, high, _ = ratio(over[known], (best - single)[known], clusters[known])
+    capture, low, high, unknown = ratio(over[known], (best - single)[known], clusters[known])
     return {
         "held_out": best[known].mean(),
-        "held_capture": capture,
+        "held_capture": np.nan if unknown else capture,
         "held_low": low,
         "held_high": high,
     }
@@ -157,5 +157,5 @@ def ratio(over: Array, under: Array, clusters: Counts) -> tuple[float, float, fl
     middle = a * b - t**2 * V[0, 1]
     spread = middle**2 - square * (a**2 - t**2 * (V[0, 0] + floor))
     half = float(np.sqrt(max(0.0, spread)))
-    most = 1.0 if (over <= under).all() else np.inf
+    most = 1.0 if (over <= under + EMPTY).all() else np.inf
     return float(a / b), (middle - half) / square, min((middle + half) / square, most), ""

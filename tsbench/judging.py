@@ -34,6 +34,8 @@ from tsbench.types import (
     Verifier,
 )
 
+COMPARABLE = ("ok", "truncated")
+"""Statuses of a baseline's reply that others are compared with; one that was cut as it stands."""
 LAST = 1 << 20
 """The place of a task's judgements, behind those of its strategies."""
 FILE = "file"
@@ -106,7 +108,7 @@ class Assess:
 
     What it asks is no strategy's spend, and it picks nothing. `published` is the baseline's reply
     where a file has it, and `reference` the reference answer that the judge is shown. Where the
-    baseline gave no whole reply there is nothing to compare with, and no judgement is asked.
+    baseline gave no reply there is nothing to compare with, and no judgement is asked.
     """
 
     judge: Judge
@@ -122,7 +124,7 @@ class Assess:
         against = self.published
         if self.judge.baseline == OWN:
             (against,) = yield [Baseline()]
-        if against is None or against.status == "ok":
+        if against is None or against.status in COMPARABLE:
             yield [
                 Grading(reply, self.judge.name, against, self.reference, swapped)
                 for reply in self.replies
@@ -309,8 +311,10 @@ def again(judge: Judge, endpoint: str, task: str, store: Store) -> dict[str, Gra
     found: dict[str, dict[tuple[bool, int], Reply]] = {}
     baselines: dict[tuple[str, ...], Reply] = {}
     for row in store.rows(SCHEMA.names):
-        if row["task"] == task and row["kind"] == Baseline.kind and row["endpoint"] != FILE:
-            baselines.setdefault(drawn_by(row), as_reply(row))
+        drawn = row["kind"] == Baseline.kind and row["endpoint"] != FILE
+        better = row["status"] in COMPARABLE or drawn_by(row) not in baselines
+        if row["task"] == task and drawn and better:
+            baselines[drawn_by(row)] = as_reply(row)
         if row["task"] == task and row["kind"] == Grading.kind:
             params = json.loads(row["params"])
             if (row["verifier"], row["endpoint"], params["verifier"]) == (
@@ -356,7 +360,7 @@ def reference_of(item: Item) -> str | None:
 
 def unfit(against: Reply) -> str | None:
     """Return why a baseline's reply cannot be compared with, None where it can."""
-    if against.status == "ok":
+    if against.status in COMPARABLE:
         return None
     return f"judge: the baseline's reply is {against.status}" + (
         f" ({against.reason})"[:300] if against.reason else ""

@@ -70,6 +70,11 @@ def rank(offsets: Counts, value: Array, out: Array) -> None:
                 out[p, k] = high
 
 
+def begin() -> None:
+    """Load what compiled functions need, which takes a moment, before the first is wanted."""
+    rank(np.zeros(1, np.int64), np.zeros(0), np.zeros((0, 1)))
+
+
 @compiled
 def grid(offsets: Counts, score: Array, weight: Counts) -> None:
     """Write each pool's scores as whole steps of the coarsest grid that holds them all.

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from tsbench import manifest, plots, words
+from tsbench import manifest, plots, route_page, words
 from tsbench.cells import ALL
 from tsbench.compositions import Grid, grids, leading
 from tsbench.cost import Price, remembered
@@ -102,6 +102,11 @@ class Run:
     roc: pd.DataFrame | None
     compliance: pd.DataFrame | None
     compositions: pd.DataFrame | None
+    routes: pd.DataFrame | None
+    difficulty: pd.DataFrame | None
+    reliability: pd.DataFrame | None
+    limits: pd.DataFrame | None
+    predictions: pd.DataFrame | None
     headroom: pd.DataFrame | None
     judges: pd.DataFrame | None
     judgements: pd.DataFrame | None
@@ -179,6 +184,11 @@ def read(folder: Path) -> Run:
         optional(folder / "roc.parquet"),
         optional(folder / "compliance.parquet"),
         optional(folder / "compositions.parquet"),
+        optional(folder / "routes.parquet"),
+        optional(folder / "difficulty.parquet"),
+        optional(folder / "reliability.parquet"),
+        optional(folder / "limits.parquet"),
+        optional(folder / "predictions.parquet"),
         optional(folder / "headroom.parquet"),
         optional(folder / "judges.parquet"),
         optional(folder / "judgements.parquet"),
@@ -249,6 +259,7 @@ def figures(run: Run) -> Drawn:
                     plots.roc(curve, found, part.task_class, note=note),
                     f"{part.title}: how verifiers tell right draws from wrong ones",
                 )
+        drawn |= route_page.figures(routed(run, part), part.title, part.stem, note)
         rows = of_part(run.headroom, part)
         if rows["capture"].notna().any():
             drawn[f"{part.stem}-headroom"] = (
@@ -263,6 +274,15 @@ def of_part(table: pd.DataFrame | None, part: Part) -> pd.DataFrame:
     if table is None:
         return pd.DataFrame(columns=["capture"], dtype=float)
     return table[(table["model"] == part.model) & (table["task_class"] == part.task_class)]
+
+
+def routed(run: Run, part: Part) -> dict[str, pd.DataFrame]:
+    """Return the router's tables of a class, by name; nothing where none was fitted."""
+    tables = {"routes": run.routes, "difficulty": run.difficulty}
+    tables |= {"reliability": run.reliability, "limits": run.limits}
+    tables |= {"predictions": run.predictions}
+    mine = {name: of_part(table, part) for name, table in tables.items()}
+    return {name: rows for name, rows in mine.items() if len(rows)}
 
 
 def grid_parts(run: Run, part: Part) -> dict[str, tuple[Grid, pd.DataFrame]]:
@@ -442,6 +462,7 @@ def section(run: Run, part: Part, images: Mapping[str, str]) -> str:
             verifiers_table(run, part),
             levels_table(run, part),
             flips_table(run, part),
+            route_page.section(routed(run, part), part.stem, images),
         ]
     )
 

@@ -245,17 +245,8 @@ def _groups(draws: pd.DataFrame) -> Iterator[tuple[dict[str, object], pd.DataFra
 def _areas(pool: _Pool) -> dict[str, object]:
     """Return the pooled and the within-problem AUC with their intervals."""
     right, wrong = pool.right, ~pool.right
-    pooled = within = (np.nan, np.nan, np.nan)
-    if right.any() and wrong.any():
-        score, weight, problem = pool.score, pool.weight, pool.problem
-        above = _share_below(score[right], score[wrong], weight[wrong])
-        below = 1.0 - _share_below(score[wrong], score[right], weight[right])
-        auc = float(np.average(above, weights=weight[right]))
-        pulls = np.zeros(right.size)
-        pulls[right] = weight[right] * (above - auc) / weight[right].sum()
-        pulls[wrong] = weight[wrong] * (below - auc) / weight[wrong].sum()
-        pulled = np.bincount(problem, pulls)
-        pooled = _interval(auc, float((pulled**2).sum()), pulled.size)
+    pooled = area(pool.score, right, pool.weight, pool.problem)
+    within = (np.nan, np.nan, np.nan)
     m, n = np.bincount(pool.problem, right), np.bincount(pool.problem, wrong)
     mixed = (m > 0) & (n > 0)
     if mixed.any():
@@ -268,6 +259,26 @@ def _areas(pool: _Pool) -> dict[str, object]:
         for name, found in (("auc", pooled), ("auc_within", within))
         for end, value in zip(("", "_low", "_high"), found, strict=True)
     }
+
+
+def area(score: Array, right: Flags, weight: Array, problem: Counts) -> tuple[float, float, float]:
+    """Return the AUC of weighted scores and its 95 % interval, over problems.
+
+    `score`, `right`, `weight` and `problem` (n,), problems numbered from 0. P(a right one outscores
+    a wrong one) + P(they tie) / 2, with Obuchowski's variance (1997, Biometrics 53:567). NaN where
+    all are right or all are wrong.
+    """
+    wrong = ~right
+    if not (weight[right].sum() > 0.0 and weight[wrong].sum() > 0.0):
+        return np.nan, np.nan, np.nan
+    above = _share_below(score[right], score[wrong], weight[wrong])
+    below = 1.0 - _share_below(score[wrong], score[right], weight[right])
+    auc = float(np.average(above, weights=weight[right]))
+    pulls = np.zeros(right.size)
+    pulls[right] = weight[right] * (above - auc) / weight[right].sum()
+    pulls[wrong] = weight[wrong] * (below - auc) / weight[wrong].sum()
+    pulled = np.bincount(problem, pulls)
+    return _interval(auc, float((pulled**2).sum()), pulled.size)
 
 
 def _share_below(at: Array, others: Array, weight: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from tsbench import judging, manifest, processes, sandbox
+from tsbench import judging, kernels, manifest, problems, processes, sandbox
 from tsbench.asks import Asks
 from tsbench.cost import Price, Prices, PriceTable
 from tsbench.fit import Fit
@@ -90,8 +91,6 @@ class Sweep:
         self.check_prices(plan)
         if self.dry_run:
             print(self.forecast(folder, plan).text())
-            if self.judge is not None:
-                print(f"What the judge {self.judge.name} is asked for grades is not in it.")
             return
         box = probed([task for task, _, _ in plan])
         self.end(asyncio.run(self.ask(folder, plan, box)))
@@ -180,11 +179,12 @@ class Sweep:
                     "model.api=chat)"
                 )
             verifier = getattr(strategy, "verifier", None)
-            if verifier is not None and verifier not in self.verifiers:
-                raise ValueError(
-                    f"strategy.verifier {verifier!r} is unknown; allowed: "
-                    f"{', '.join(self.verifiers)}"
-                )
+            for named in getattr(strategy, "verifiers", (verifier,)):
+                if named is not None and named not in self.verifiers:
+                    raise ValueError(
+                        f"strategy.verifier {named!r} is unknown; allowed: "
+                        f"{', '.join(self.verifiers)}"
+                    )
             if verifier is not None and compares(self.verifiers[verifier]) != compares(strategy):
                 fit = [n for n, v in self.verifiers.items() if compares(v) == compares(strategy)]
                 needs = "two replies compared" if compares(strategy) else "a score for each reply"
@@ -276,8 +276,12 @@ class Sweep:
             jobs = Counter(job.label[:2] for job in queue(plan, self.replicates))
             progress.expect(fresh(queue(ones, self.replicates), asks), jobs)
             self.finish(folder, plan, model.served, served, [], box)
+            problems.keep(folder, (item.problem for _, items, _ in plan for item in items))
             processes.begin()
+            gc.freeze()  # what is loaded by now need not be walked again and again
+            stack.callback(gc.unfreeze)
             done = await self.work(runner, plan, progress)
+            loading = asyncio.create_task(asyncio.to_thread(kernels.begin))
             for place, (task, items, strategies) in enumerate(plan):
                 if self.judge is not None and judging.is_judged(task):
                     await self.assess(runner, progress, task, items)
@@ -285,6 +289,7 @@ class Sweep:
                     await asyncio.to_thread(
                         grade, task, items, store, self.jobs, lambda: halt.by_signal
                     )
+                await loading
                 if not halt.by_signal:
                     ran = [(s, done.get((place, i), [])) for i, s in enumerate(strategies)]
                     self.record(folder, task, items, store, ran, model.served, served)

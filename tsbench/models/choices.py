@@ -35,7 +35,7 @@ class Choice:
 def read(answer: object, n: int, dialect: Dialect) -> list[Response]:
     """Return a response for each of the n choices of an answer, in their order.
 
-    Of several choices the server's usage counts one, so each one's tokens are counted from its
+    Of several choices, one without a usage of its own has its tokens counted from its
     log-probabilities; their prompt was read once, by the first. Raises Garbage where it is no
     such answer.
     """
@@ -46,8 +46,10 @@ def read(answer: object, n: int, dialect: Dialect) -> list[Response]:
         choices = [choice(each, dialect) for each in found]
         served = answer.get("model")
         responses = [
-            response(each, usage if n == 1 else share(each, usage, place), served)
-            for place, each in enumerate(choices)
+            response(
+                each, usage if n == 1 else share(each, used(own, dialect), usage, place), served
+            )
+            for place, (own, each) in enumerate(zip(found, choices, strict=True))
         ]
     except (AssertionError, AttributeError, KeyError, LookupError, TypeError, ValueError):
         raise Garbage(f"the endpoint's answer is no answer: {answer!r}"[:300], usage) from None
@@ -94,10 +96,15 @@ def count(found: object) -> int | None:
     return found if isinstance(found, int) and found >= 0 else None
 
 
-def share(choice: Choice, usage: Usage, place: int) -> Usage:
-    """Return what one of several choices used."""
+def share(choice: Choice, own: Usage, usage: Usage, place: int) -> Usage:
+    """Return what one of several choices used; `own` is its own usage, `usage` that of the answer.
+
+    Log-probabilities leave out the tokens of a stop string, so a count by them is a lower bound.
+    """
     tokens, _ = read_logprobs(choice.logprobs)
-    made = len(tokens) if tokens or not choice.text else None
+    made = own.completion_tokens
+    if made is None:
+        made = len(tokens) if tokens or not choice.text else None
     return Usage(usage.prompt_tokens, usage.prompt_tokens if place else usage.cached_tokens, made)
 
 

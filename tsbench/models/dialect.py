@@ -18,8 +18,10 @@ class Dialect:
     thought; None where the endpoint takes no such thing. `thoughts` are the fields of a message
     that hold its thoughts, the first that is there; else they stand between the two `tags` in its
     content. `reasoning_tokens` and `cached_tokens` are paths into the usage. `continues` is what
-    a chat says beside a last message of the assistant to have it continued, None where it cannot.
-    `body` goes into every request.
+    a chat says beside a last message of the assistant to have it continued, None where it cannot,
+    and `repeats` whether its answer begins with that message. `native`: plain completions go to
+    llama.cpp's own route, which counts the tokens of each of several choices. `body` goes into
+    every request.
     """
 
     name: str = "openai"
@@ -31,6 +33,8 @@ class Dialect:
     reasoning_tokens: str = "completion_tokens_details.reasoning_tokens"
     cached_tokens: str = "prompt_tokens_details.cached_tokens"
     continues: Mapping[str, Any] | None = None
+    repeats: bool = False
+    native: bool = False
     body: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

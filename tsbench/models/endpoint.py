@@ -72,6 +72,8 @@ class Endpoint:
     def cleaned(self, response: Response) -> Response:
         """Return a response without the key, in case that the endpoint repeats it."""
         said = (response.text, response.thoughts, response.reason, response.finish)
+        if not any(text and self.client.api_key in text for text in (*said, response.served_model)):
+            return response
         text, thoughts, reason, finish = (text and self.hidden(text) for text in said)
         served = response.served_model and self.hidden(response.served_model)
         return replace(

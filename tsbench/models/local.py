@@ -18,9 +18,11 @@ import joblib
 
 from tsbench.keys import without_keys
 from tsbench.models.base import Identity, Served
+from tsbench.models.dialect import Dialect
 from tsbench.models.openai import Connection, OpenAI
 from tsbench.models.weights import Wheel, check_gguf, from_hub, in_hub_cache
 
+LLAMACPP = Dialect(name="llamacpp", native=True)
 START_SECONDS = 120.0
 PATIENCE = 10.0
 """Seconds after which an engine that answers nothing is taken for dead; it does not come back."""
@@ -102,6 +104,7 @@ class Local:
             name=self.name,
             api="completions",
             template="server",
+            dialect=LLAMACPP,
             temperature=self.temperature,
             top_p=self.top_p,
             extra=self.extra,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from tsbench.models import native
 from tsbench.models.base import NOTHING, Identity, Request, Response, Served
 from tsbench.models.batch import Batch
 from tsbench.models.choices import read
@@ -161,29 +162,36 @@ class Connection:
 
     async def _send(self, request: Request, n: int) -> list[Response]:
         """Return the responses to n equal requests; what they wasted is counted once."""
-        chat = self.model.api == "chat"
+        chat, dialect = self.model.api == "chat", self.model.dialect
         try:
-            path = "/chat/completions" if chat else "/completions"
             body = self._chat(request) if chat else await self._text(request)
         except Fault as met:
             return [failed(Tried[object](fault=met, attempts=1))] * n
+        path, body = (
+            "/chat/completions" if chat else "/completions",
+            body | self._common(request, n),
+        )
+        own = dialect.native and not chat
+        if own:
+            path, body = f"{self._endpoint.root}{native.ROUTE}", native.request(body)
         tried = await self._endpoint.ask(
             path,
-            body | self._common(request, n),
+            body,
             request.max_tokens,
-            lambda answer: read(answer, n, self.model.dialect),
+            lambda answer: read(native.answer(answer) if own else answer, n, dialect),
         )
         responses = tried.answer or [failed(tried)] * n
         made = [response.usage.completion_tokens or 0 for response in responses]
         self._endpoint.pace.saw(tried.seconds, max(made))
         self._notice(responses, request.max_tokens)
+        if chat and dialect.repeats and request.prefix:
+            responses = [replace(r, text=r.text.removeprefix(request.prefix)) for r in responses]
+        found = [self._endpoint.cleaned(response) for response in responses]
+        if tried.answer and tried.attempts == 1:
+            return found
         return [
-            replace(
-                self._endpoint.cleaned(response),
-                attempts=tried.attempts,
-                wasted=NOTHING if place else tried.wasted,
-            )
-            for place, response in enumerate(responses)
+            replace(each, attempts=tried.attempts, wasted=NOTHING if place else tried.wasted)
+            for place, each in enumerate(found)
         ]
 
     def _chat(self, request: Request) -> dict[str, Any]:

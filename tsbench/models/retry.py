@@ -11,8 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
-
 from tsbench.models.base import NOTHING
 from tsbench.models.faults import Fault, fault
 from tsbench.models.gate import Gate
@@ -26,7 +24,8 @@ QUIET = 5.0
 """Seconds without an answer after which a line says so."""
 JITTER = 1.0
 """Seconds at most that are added to what Retry-After asks for, so that not all come at once."""
-BACK_OFF = wait_random_exponential(multiplier=0.5, max=30.0)
+FIRST, LONGEST = 0.5, 30.0
+"""Seconds at most before the second attempt, and before any."""
 
 T = TypeVar("T")
 
@@ -72,18 +71,17 @@ class Retry:
     async def __call__(self, send: Callable[[], Awaitable[T]]) -> Tried[T]:
         """Send until there is an answer, or a fault that is the last."""
         tried = Tried[T]()
-        attempts = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, Fault) and error.again),
-            wait=pause,
-            stop=lambda state: self._enough(tried, state.upcoming_sleep),
-            sleep=self._sleep,
-            reraise=True,
-        )
-        try:
-            tried.answer = await attempts(self._once, send, tried)
-        except Fault as last:
-            tried.fault = last
-        return tried
+        while True:
+            try:
+                tried.answer = await self._once(send, tried)
+            except Fault as met:
+                pause = wait(met, tried.attempts)
+                if not met.again or self._enough(tried, pause):
+                    tried.fault = met
+                    return tried
+                await self._sleep(pause)
+            else:
+                return tried
 
     async def _once(self, send: Callable[[], Awaitable[T]], tried: Tried[T]) -> T:
         tried.attempts += 1
@@ -133,9 +131,12 @@ class Retry:
         return late or alone or tried.paid >= PAID or self.gate.closing.is_set()
 
 
-def pause(state: RetryCallState) -> float:
-    """Return the seconds before the next attempt."""
-    met = state.outcome.exception() if state.outcome else None
-    if isinstance(met, Fault) and met.after is not None:
+def wait(met: Fault, attempts: int) -> float:
+    """Return the seconds before the next attempt.
+
+    Those that Retry-After asks for, else a random time up to a bound that doubles: "full jitter",
+    Brooker 2015, "Exponential backoff and jitter".
+    """
+    if met.after is not None:
         return met.after + random.uniform(0.0, JITTER)
-    return BACK_OFF(state)
+    return random.uniform(0.0, min(LONGEST, FIRST * 2.0 ** (attempts - 1)))

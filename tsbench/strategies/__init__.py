@@ -4,6 +4,7 @@ from tsbench.strategies.budget import Effort, Forced, Native, Prompted, Truncate
 from tsbench.strategies.combine import Fuse, UniversalSelfConsistency
 from tsbench.strategies.compose import Composed
 from tsbench.strategies.revise import Grid, Revise
+from tsbench.strategies.routed import Routed
 from tsbench.strategies.search import Beam, DiverseBeam, TreeSearch
 from tsbench.strategies.select import BestOf, MinimumBayesRisk, Tournament
 from tsbench.strategies.suite import Suite
@@ -32,6 +33,7 @@ __all__ = [
     "Native",
     "Prompted",
     "Revise",
+    "Routed",
     "Single",
     "Suite",
     "Tournament",
