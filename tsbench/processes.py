@@ -6,11 +6,12 @@ this process's threads nor its main module.
 
 from __future__ import annotations
 
+import signal
 import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ class Alone(ForkServerProcess):
 
     def start(self) -> None:
         """Start; a script needs no guard around what it does, and no key is handed on."""
-        with no_main(), no_keys():
+        with no_main(), no_keys(), no_interrupt():
             super().start()
 
 
@@ -42,8 +43,19 @@ class Apart(ForkServerContext):
 def begin() -> None:
     """Start the server now, so that the graders are loaded by the time that they are wanted."""
     Apart()
-    with no_main(), no_keys():
+    with no_main(), no_keys(), no_interrupt():
         forkserver.ensure_running()
+
+
+@contextmanager
+def no_interrupt() -> Iterator[None]:
+    """Let what is started now not hear Ctrl-C, which is for this process to answer."""
+    resource_tracker.ensure_running()  # starting it later would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
