@@ -17,20 +17,23 @@ from arena import SUBREAPER
 
 from tsbench import sandbox
 from tsbench.sandbox.choose import find
-from tsbench.tasks.code import Cases, Code
+from tsbench.tasks.code import Code
+from tsbench.tasks.hidden import Hidden
 
 WORKERS, ROUNDS, PROGRAMS = 2, 5, 60
 MANY = 10_000
 
 
-def in_sandbox(target: Cases) -> bool:
-    verdict = sandbox.grade(target.solution, target.entry_point, target.cases, timeout=60.0)
+def in_sandbox(target: Hidden) -> bool:
+    verdict = sandbox.grade(
+        target.solution, target.entry_point, target.tests[0].cases, timeout=60.0
+    )
     return verdict.status == "pass"
 
 
-def bare(target: Cases) -> bool:
+def bare(target: Hidden) -> bool:
     called = target.entry_point
-    tests = [f"assert {called}{case.args!r} == {case.expected!r}" for case in target.cases]
+    tests = [f"assert {called}{case.args!r} == {case.expected!r}" for case in target.tests[0].cases]
     program = "\n".join([target.solution, *tests])
     return subprocess.run([find().interpreter, "-c", program], check=False).returncode == 0
 
@@ -44,7 +47,7 @@ def adopt() -> None:
     find()
 
 
-def measured(name: str, target: Cases) -> float:
+def measured(name: str, target: Hidden) -> float:
     """Grade once; return the processor time in seconds."""
     before = processor_time()
     assert GRADERS[name](target)
