@@ -1,11 +1,13 @@
 """Fixtures that more than one test file needs."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tsbench.cli import main
 from tsbench.sandbox import wasi
 from tsbench.sandbox.prepare import Prepare
 
@@ -32,3 +34,21 @@ def prepared() -> wasi.Wasi:
         pytest.skip("the WASI sandbox needs the extra: pip install 'tsbench[wasi]'")
     Prepare("wasi")()
     return next(wasi.engines())
+
+
+@pytest.fixture
+def tsbench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run commands in an empty folder; each returns its exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tsbench", *words])
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0), *capsys.readouterr()
+        return 0, *capsys.readouterr()
+
+    return call

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from endpoint import Endpoint, serve
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from tsbench.cli import CONF, main
+from tsbench.cli import CONF
 from tsbench.judges import Pairwise
 from tsbench.judges.baselines import baseline_of
 from tsbench.models.local import Local
@@ -56,10 +55,7 @@ def judge() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def tsbench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Tsbench:
-    monkeypatch.chdir(tmp_path)
+def tsbench(tsbench: Tsbench, tmp_path: Path) -> Tsbench:
     rows = [
         {
             "question_id": i,
@@ -70,16 +66,7 @@ def tsbench(
         for i, ref in enumerate([["Reference worth 9."], *[None] * (QUESTIONS - 1)])
     ]
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tsbench", *words])
-        try:
-            main()
-        except SystemExit as stop:
-            return int(stop.code or 0), *capsys.readouterr()
-        return 0, *capsys.readouterr()
-
-    return call
+    return tsbench
 
 
 def words(endpoint: Endpoint, judge: Endpoint, kind: str, *more: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 from endpoint import Endpoint, serve, sometimes_right
 
 from tsbench import manifest
-from tsbench.cli import main
 from tsbench.recipe import made, recipe
 from tsbench.store import read_samples
 from tsbench.tasks.benchmark import Benchmark
@@ -35,23 +33,6 @@ def says(prompt: str, rng: random.Random) -> str:
 def endpoint() -> Iterator[Endpoint]:
     with serve(Endpoint(says)) as served:
         yield served
-
-
-@pytest.fixture
-def tsbench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Tsbench:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tsbench", *words])
-        try:
-            main()
-        except SystemExit as stop:
-            return int(stop.code or 0), *capsys.readouterr()
-        return 0, *capsys.readouterr()
-
-    return call
 
 
 def write(path: Path, wrong: int) -> None:

@@ -109,6 +109,22 @@ def test_what_pays_is_said(routed):
     assert row["left"] == pytest.approx(row["coverage"] - row["best"])
 
 
+def test_one_pass_is_a_plain_draw_and_not_whatever_is_cheapest(tmp_path):
+    rng = np.random.default_rng(0)
+    arms = [("forced", 0, 10.0, 0.1), ("single", 1, 100.0, 0.5), ("maj@k", 8, 800.0, 0.5)]
+    rows = [
+        ("math", f"p{q}", strategy, budget, tokens, float(rng.random() < right))
+        for q in range(100)
+        for strategy, budget, tokens, right in arms
+    ]
+    columns = ["task_class", "problem_id", "strategy", "budget", "tokens", "correct"]
+    table = pd.DataFrame(rows, columns=columns)
+    Route(outcomes=saved(table, tmp_path / "o.parquet"), out=str(tmp_path / "out"))()
+    (row,) = pd.read_parquet(tmp_path / "out" / "limits.parquet").to_dict("records")
+    assert row["one_pass"] == table[table["strategy"] == "single"]["correct"].mean()
+    assert row["pays"] != "yes", "a vote that is no better than a draw does not pay"
+
+
 def test_the_same_route_twice_is_the_same(tmp_path, routed):
     _, table = routed
     file = saved(samples(), tmp_path / "samples.parquet")

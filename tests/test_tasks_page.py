@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from endpoint import Endpoint, serve
 from hydra import compose, initialize_config_dir
 
-from tsbench.cli import CONF, main
+from tsbench.cli import CONF
 from tsbench.store import read_samples
 from tsbench.tasks.graders import GRADERS
 
@@ -46,25 +45,13 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def tsbench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Tsbench:
+def tsbench(tsbench: Tsbench, tmp_path: Path) -> Tsbench:
     """Save the page's files, and run a command beside them."""
     (tmp_path / "capitals.csv").write_text(block("csv"))
     folder = tmp_path / "mine" / "task"
     folder.mkdir(parents=True)
     (folder / "capitals.yaml").write_text(block("yaml"))
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tsbench", *words])
-        try:
-            main()
-        except SystemExit as stop:
-            return int(stop.code or 0), *capsys.readouterr()
-        return 0, *capsys.readouterr()
-
-    return call
+    return tsbench
 
 
 def model(endpoint: Endpoint) -> list[str]:

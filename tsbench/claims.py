@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tsbench.files import locked
+
 PATTERN = "asking-*"
 CHUNK = 1 << 16
 
@@ -101,12 +103,9 @@ class Claimed:
                 (self.keys.add if line[0] == "+" else self.keys.discard)(line[1:])
 
     def alive(self) -> bool:
-        """Say whether its process runs; the lock is shared, so that several may look at once."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+        """Say whether its process runs; one that does not claims nothing."""
+        if locked(self._descriptor):
             return True
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self.keys.clear()
         return False
 

@@ -200,8 +200,7 @@ class Contest:
     def tiers(self, arms: Counts) -> tuple[Tiers, tuple[str, ...]]:
         """Return the essay's three tiers over `arms`, and what is not there to fill them."""
         kinds = {int(i): self._kind(i) for i in arms}
-        easy = [i for i, kind in kinds.items() if kind == SINGLE]
-        easy = easy or [int(arms[self.menu.C[:, arms].mean(axis=0).argmin()])]
+        easy = [self.one_pass(arms)]
         verified = [i for i, kind in kinds.items() if kind in (BEST, WEIGHTED, ORACLE)]
         middle = verified or [i for i, kind in kinds.items() if kind == MAJORITY]
         hard = [i for i, kind in kinds.items() if kind in SEARCH]
@@ -214,6 +213,11 @@ class Contest:
             remarks.append("no search was run: that tier is dropped")
         first, second, third = (np.array(part, dtype=np.int64) for part in (easy, middle, hard))
         return Tiers(first, second, third), tuple(remarks)
+
+    def one_pass(self, arms: Counts) -> int:
+        """Return which of `arms` is a plain draw, the cheapest where none is."""
+        plain = [int(i) for i in arms if self._kind(int(i)) == SINGLE]
+        return plain[0] if plain else int(arms[self.menu.C[:, arms].mean(axis=0).argmin()])
 
     def _kind(self, arm: int) -> str:
         return self.menu.arms[arm].strategy.partition(" (")[0].partition(":")[0]
@@ -251,6 +255,20 @@ class Contest:
         cheapest = int(self.menu.C.mean(axis=0).argmin())
         return self.menu.Z[:, cheapest]
 
+    def held_out(self, entrants: Sequence[Entrant], goals: Sequence[Goal]) -> list[list[Held]]:
+        """Return each entrant's policy for each goal, valued where it was not fitted."""
+        return [
+            held_out(
+                self.bench,
+                entrant.family,
+                [goal.target for goal in goals],
+                self.scored(entrant.estimate),
+                self.charge(entrant.estimate),
+                self.fold,
+            )
+            for entrant in entrants
+        ]
+
     def charge(self, estimate: Estimate | None) -> Array:
         """Return what an estimate adds to each arm's spend."""
         pilot, verifier = (0, None) if estimate is None else (estimate.pilot, estimate.verifier)
@@ -272,17 +290,7 @@ class Contest:
                 f"these; its budgets are {', '.join(f'{b:g}' for b in known)}."
             )
         entrants = list(self.entrants())
-        held = [
-            held_out(
-                self.bench,
-                entrant.family,
-                [goal.target for goal in goals],
-                self.scored(entrant.estimate),
-                self.charge(entrant.estimate),
-                self.fold,
-            )
-            for entrant in entrants
-        ]
+        held = self.held_out(entrants, goals)
         rows, parts = [], []
         for g, goal in enumerate(goals):
             mine = [found[g] for found in held]

@@ -74,11 +74,7 @@ class Fit:
     out: str | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("run", "samples", "outcomes") if getattr(self, name)]
-        if len(given) != 1:
-            raise ValueError(
-                f"fit needs one of run, samples and outcomes; found {', '.join(given) or 'none'}."
-            )
+        one_source("fit", run=self.run, samples=self.samples, outcomes=self.outcomes)
         if not 0.0 <= self.delta < 1.0:
             raise ValueError(f"delta is {self.delta}; allowed is 0 to below 1.")
         if self.blank not in ("drop", "vote"):
@@ -192,6 +188,15 @@ def batches(
 def present(**tables: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the tables that have a row, by name."""
     return {name: table for name, table in tables.items() if len(table)}
+
+
+def one_source(command: str, **sources: str | None) -> None:
+    """Raise ValueError unless exactly one of a command's sources is given."""
+    given = [name for name, source in sources.items() if source]
+    if len(given) != 1:
+        raise ValueError(
+            f"{command} needs one of run, samples and outcomes; found {', '.join(given) or 'none'}."
+        )
 
 
 def parts(source: str) -> list[Path]:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tsbench.files import locked
 from tsbench.schema import Row
 
 FSYNC_SECONDS = 1.0
@@ -60,12 +61,7 @@ class Journal:
 
     def alive(self) -> bool:
         """Say whether the process that writes the journal is running."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        return False
+        return locked(self._descriptor)
 
     def news(self) -> Iterator[tuple[int, Row]]:
         """Yield the events that came since the last look, each with the byte where it begins."""

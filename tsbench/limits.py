@@ -64,7 +64,7 @@ def limits(
     """
     every = np.arange(len(contest.menu.arms))
     fixed = np.array([i for i in every if contest.menu.arms[i].fixed], dtype=np.int64)
-    first = int(fixed[contest.menu.C[:, fixed].mean(axis=0).argmin()])
+    first = contest.one_pass(fixed)
     allowed = np.union1d(contest.bench.fixed, [first])
     best, gain, value = _best(contest, allowed, first)
     single = float(contest.bench.mean(contest.menu.Z[:, first]).mean())

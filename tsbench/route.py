@@ -25,7 +25,7 @@ from tsbench.contest import BOUND, ROUTED, Contest, Economy
 from tsbench.cost import Price, Prices
 from tsbench.difficulty import KINDS, estimates, measured
 from tsbench.estimates import MAJORITY, ORACLE
-from tsbench.fit import batches, checked_outcomes
+from tsbench.fit import batches, checked_outcomes, one_source
 from tsbench.limits import limit_table, limits
 from tsbench.policy import Part, Policy
 from tsbench.pools import AXES, READ, Reading, pools
@@ -83,11 +83,7 @@ class Route:
     out: str | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("run", "samples", "outcomes") if getattr(self, name)]
-        if len(given) != 1:
-            raise ValueError(
-                f"route needs one of run, samples and outcomes; found {', '.join(given) or 'none'}."
-            )
+        one_source("route", run=self.run, samples=self.samples, outcomes=self.outcomes)
         if self.axis not in AXES:
             raise ValueError(f"axis {self.axis!r} is unknown; allowed are {', '.join(AXES)}.")
         if self.calibration not in ("logistic", "isotonic"):

@@ -24,7 +24,7 @@ from tsbench.contest import Contest, Economy, Entrant
 from tsbench.difficulty import Estimate
 from tsbench.pool import coverage
 from tsbench.rocs import area
-from tsbench.savings import Held, held_out
+from tsbench.savings import Held
 from tsbench.simulate import Difficulty
 
 Array = NDArray[np.float64]
@@ -137,17 +137,7 @@ def results(
         label = {"difficulty": name, "auc": auc, "queries": Q, "dataset": dataset}
         goals = [goal for goal in contest.goals(targets) if goal.matched == "accuracy"]
         entrants = list(contest.entrants())
-        held = [
-            held_out(
-                contest.bench,
-                entrant.family,
-                [goal.target for goal in goals],
-                contest.scored(entrant.estimate),
-                contest.charge(entrant.estimate),
-                contest.fold,
-            )
-            for entrant in entrants
-        ]
+        held = contest.held_out(entrants, goals)
         rows = []
         for g, goal in enumerate(goals):
             mine = [found[g] for found in held]
