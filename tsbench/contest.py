@@ -252,8 +252,7 @@ class Contest:
         """Return each visit's chance that one pass is right, by draws that no estimate saw."""
         if self.visits is not None:
             return one_pass(self.visits, 0 if estimate is None else estimate.pilot)
-        cheapest = int(self.menu.C.mean(axis=0).argmin())
-        return self.menu.Z[:, cheapest]
+        return self.menu.Z[:, self.one_pass(np.arange(len(self.menu.arms)))]
 
     def held_out(self, entrants: Sequence[Entrant], goals: Sequence[Goal]) -> list[list[Held]]:
         """Return each entrant's policy for each goal, valued where it was not fitted."""

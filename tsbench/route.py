@@ -340,11 +340,11 @@ def judgement(contest: Contest) -> tuple[pd.DataFrame, pd.DataFrame]:
             "calibration": contest.kind,
         }
         charge = contest.charge(estimate).mean(axis=0)
-        cheapest = int(contest.menu.C.mean(axis=0).argmin())
+        first = contest.one_pass(np.arange(len(contest.menu.arms)))
         rows.append(
             label
             | {"pilot": estimate.pilot, "features": ", ".join(map(str, estimate.table))}
-            | {"over_one_pass": float(charge[cheapest]), "charged": float(charge.min())}
+            | {"over_one_pass": float(charge[first]), "charged": float(charge.min())}
             | figures
             | {"n_problems": len(contest.problems)}
         )
