@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,22 @@ from tsbench.predictions import predictions
 from tsbench.report import Report
 
 
-def uneven(prompt: str, rng: random.Random) -> str:
-    """Say what "A + B" makes: nearly always right where A is odd, else one time in two."""
-    asked = prompt.split("What is ")[-1].split("?")[0]
+class Uneven:
+    """Says what "A + B" makes: nearly always right where A is odd, else one time in two.
+
+    What it says the n-th time is the same whenever the test runs, whatever port it has.
+    """
+
+    def __init__(self) -> None:
+        self.times: Counter[str] = Counter()
+
+    def __call__(self, prompt: str, rng: random.Random) -> str:
+        asked = prompt.split("What is ")[-1].split("?")[0]
+        self.times[asked] += 1
+        return said(asked, random.Random(f"{asked} {self.times[asked]}"))
+
+
+def said(asked: str, rng: random.Random) -> str:
     a, b = (int(part) for part in asked.split(" + "))
     wrong = rng.random() > (0.97 if a % 2 else 0.5)
     return f"The answer is {a + b + wrong * rng.randint(1, 9)}."
@@ -43,12 +57,21 @@ def test_a_routed_run_does_what_its_policy_foretold(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     old, new = sums(tmp_path / "a.jsonl", 0, 120), sums(tmp_path / "b.jsonl", 200, 120)
-    with serve(Endpoint(uneven)) as endpoint:
+    with serve(Endpoint(Uneven())) as endpoint:
 
         def sweep(run: str, rows: str, *strategy: str) -> None:
             model = (f"model.base_url={endpoint.base_url}", "model.name=m", "model=openai")
             task = (f"task.path={rows}", "task.task_class=math", "task=jsonl")
-            tsbench(monkeypatch, "sweep", *task, *model, f"run={run}", "jobs=1", *strategy)
+            tsbench(
+                monkeypatch,
+                "sweep",
+                *task,
+                *model,
+                f"run={run}",
+                "jobs=1",
+                "model.slots=1",
+                *strategy,
+            )
 
         sweep("first", old, "strategy=majority", "strategy.k=8", "analyse=false")
         tsbench(monkeypatch, "route", "run=first", "targets=[8]", "pilots=[2]")
